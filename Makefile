@@ -1,0 +1,60 @@
+# All commands of the project; `make help` lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup etcd run demo test soak bench lint format types lock clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make the virtual environment and install what is pinned
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "alibroker needs Python 3.11 or later; name one with PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# Type checkers find the namespace package through this link.
+	mkdir -p .types && ln -sfn .. .types/alibroker
+	@touch $(READY)
+
+etcd: $(READY)  ## make sure of an etcd server, installed by the system's package manager if need be
+	@$(BIN)/python -m alibroker.etcd.binary >/dev/null 2>&1 || ./install-etcd
+	@$(BIN)/python -m alibroker.etcd.binary
+
+run: etcd  ## start the broker in front of a local Alibaba Cloud, until Ctrl-C
+	@$(BIN)/alibroker run
+
+demo: etcd  ## walk a database and a bucket through their lives, against a broker of its own
+	@$(BIN)/alibroker demo
+
+test: etcd  ## run all tests
+	$(BIN)/pytest -m "not soak"
+
+soak: etcd  ## run the long tests
+	$(BIN)/pytest -m soak
+
+bench: etcd  ## measure speed, as ratios to a floor measured in the same run
+	$(BIN)/python benchmarks/run.py
+
+lint: $(READY)  ## check style, and that no floor of the house knows one above it
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+format: $(READY)  ## put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(READY)  ## check types
+	$(BIN)/mypy -p alibroker.brokers -p alibroker.etcd -p alibroker.actors -p alibroker.http \
+		-p alibroker.cli -p alibroker.sandbox
+
+lock: $(READY)  ## write down the versions that are installed, for constraints.txt
+	$(BIN)/pip freeze --exclude-editable | grep -v '^setuptools==' > constraints.txt
+
+clean:  ## remove what setup made
+	rm -rf $(VENV) .types *.egg-info build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""The actor system: dispatcher, workers, pollers, storage, supervision, and the pure lifecycle."""

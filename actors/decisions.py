@@ -1,0 +1,75 @@
+"""What the storage actor decides on, and the lifecycle's word on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alibroker.actors import lifecycle
+from alibroker.actors.commands import (
+    Answer,
+    Bind,
+    Decision,
+    Deprovision,
+    Provision,
+    Unbind,
+    Update,
+)
+from alibroker.actors.messages import Change, StepReport
+from alibroker.actors.records import Key, Record
+from alibroker.actors.view import View
+from alibroker.etcd.client import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class TimeIsUp:
+    """A record's time has come (see `Timers`)."""
+
+    key: Key
+    operation_id: str
+
+
+Item = Change | StepReport | TimeIsUp
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One entry of a commit: what led to it, and what it makes of the record."""
+
+    item: Item
+    key: Key
+    record: Record | None
+    entry: Entry
+    answer: Answer | None = None
+
+
+def decide(view: View, change: Change, now: float) -> Decision:
+    """Put the lifecycle's question about a command to the records."""
+    command = change.command
+    instance = view.instance(command.instance_id)
+    match command:
+        case Provision():
+            return lifecycle.provision(instance, command, now)
+        case Update():
+            return lifecycle.update(instance, command, now)
+        case Deprovision():
+            bindings = view.bindings_of(command.instance_id)
+            return lifecycle.deprovision(instance, bindings, command, now)
+        case Bind():
+            binding = view.binding(command.instance_id, command.binding_id)
+            return lifecycle.bind(instance, binding, command, now)
+        case Unbind():
+            return lifecycle.unbind(
+                view.binding(command.instance_id, command.binding_id), command, now
+            )
+    raise TypeError(type(command).__name__)
+
+
+def depends_on(item: Item) -> set[Key]:
+    """Return the records that a decision on the item depends on."""
+    match item:
+        case Change(command=command):
+            return {command.key, Key(command.instance_id)}
+        case StepReport(report=report):
+            return {report.key}
+        case TimeIsUp(key=key):
+            return {key}

@@ -1,0 +1,151 @@
+"""The dispatcher: admits or refuses changes, and gives steps to idle workers."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+
+from alibroker.actors.actor import Actor, Address
+from alibroker.actors.commands import Answer, Bind, Provision, Verdict
+from alibroker.actors.messages import (
+    Change,
+    Drain,
+    Reset,
+    StepDue,
+    StepTaken,
+    WorkerLost,
+    resolve,
+)
+from alibroker.actors.records import Key
+from alibroker.actors.view import View
+
+log = logging.getLogger(__name__)
+
+
+class Pool:
+    """The workers of one broker, and the steps that wait for one.
+
+    At most one step of a record runs at a time, whatever its operation: a deletion does not start
+    while a creation that it stopped is still in the middle of a cloud call.
+    """
+
+    def __init__(self, workers: Sequence[Address]) -> None:
+        self.workers = {worker.name: worker for worker in workers}
+        self.idle = collections.deque(self.workers)
+        self.ready: dict[Key, StepDue] = {}
+        self.running: dict[Key, tuple[str, StepDue]] = {}
+        self.parked: dict[Key, StepDue] = {}
+
+    def add(self, due: StepDue) -> None:
+        """Run the step as soon as a worker is idle and no other step of the record is running."""
+        if due.key not in self.running:
+            self.ready[due.key] = due
+        else:
+            _, running = self.running[due.key]
+            if (running.operation_id, running.step) != (due.operation_id, due.step):
+                self.parked[due.key] = due
+
+    def free(self, key: Key, worker: str) -> None:
+        """Take back a worker that has finished with a record."""
+        holder, _ = self.running.get(key, ("", None))
+        if holder != worker:
+            return
+        del self.running[key]
+        self.idle.append(worker)
+        if key in self.parked:
+            self.ready[key] = self.parked.pop(key)
+
+    def lose(self, worker: str) -> None:
+        """Do again what a worker was doing when it failed."""
+        for key, (holder, due) in list(self.running.items()):
+            if holder == worker:
+                self.free(key, worker)
+                self.ready.setdefault(key, due)
+
+    def reset(self) -> None:
+        """Forget all steps. A worker still at one reads the next when it is through."""
+        self.ready.clear()
+        self.running.clear()
+        self.parked.clear()
+        self.idle = collections.deque(self.workers)
+
+    def run(self) -> None:
+        """Give steps to idle workers, oldest first."""
+        while self.idle and self.ready:
+            key = next(iter(self.ready))
+            due = self.ready.pop(key)
+            worker = self.idle.popleft()
+            self.running[key] = (worker, due)
+            self.workers[worker].tell(due)
+
+
+class Dispatcher(Actor):
+    """Receives `Change` from the edge, `StepDue` and `StepTaken`; tells storage and workers.
+
+    Both the changes on their way to the store and the operations in progress are bounded per
+    broker: a full house is refused, for a queue that grows only moves the refusal to a time-out.
+
+    On failure: storage hands out all steps anew.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        supervisor: Address,
+        *,
+        view: View,
+        storage: Address,
+        workers: Mapping[str, Sequence[Address]],
+        max_changes: int,
+        max_operations: int,
+    ) -> None:
+        super().__init__(address, supervisor)
+        self._view = view
+        self._storage = storage
+        self._pools = {broker: Pool(some) for broker, some in workers.items()}
+        self._places = {broker: threading.Semaphore(max_changes) for broker in workers}
+        self._max_operations = max_operations
+        self._drained: Future[bool] | None = None
+
+    def on_receive(
+        self, message: Change | StepDue | StepTaken | WorkerLost | Reset | Drain
+    ) -> None:
+        """Route."""
+        match message:
+            case Change():
+                self._admit(message)
+                return
+            case StepDue(broker=broker):
+                self._pools[broker].add(message)
+            case StepTaken(key=key, broker=broker, worker=worker):
+                self._pools[broker].free(key, worker)
+            case WorkerLost(broker=broker, worker=worker):
+                self._pools[broker].lose(worker)
+            case Reset():
+                for pool in self._pools.values():
+                    pool.reset()
+                return
+            case Drain(reply=reply):
+                self._drained = reply
+        if self._drained is None:
+            for pool in self._pools.values():
+                pool.run()
+        elif not any(pool.running for pool in self._pools.values()):
+            resolve(self._drained, value=True)
+
+    def _admit(self, change: Change) -> None:
+        command, reply = change.command, change.reply
+        places = self._places[change.broker]
+        grows = isinstance(command, Provision | Bind)
+        if self._drained is not None:
+            resolve(reply, Answer(Verdict.UNAVAILABLE, "The broker is stopping."))
+        elif grows and self._view.in_progress(command.service_id) >= self._max_operations:
+            resolve(reply, Answer(Verdict.FULL, "Too many operations are in progress."))
+        elif not places.acquire(blocking=False):
+            resolve(reply, Answer(Verdict.FULL, "Too many requests are being worked on."))
+        else:
+            reply.add_done_callback(lambda _: places.release())
+            self._storage.tell(change)

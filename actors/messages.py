@@ -1,0 +1,114 @@
+"""The messages that actors send each other. All are frozen; what they carry is never changed."""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pykka
+
+from alibroker.actors.commands import Answer, Command, Report
+from alibroker.actors.records import Key
+from alibroker.brokers.api import Json
+
+T = TypeVar("T")
+
+
+def resolve(reply: Future[T], value: T) -> None:
+    """Answer whoever waits for `reply`; whoever has stopped waiting is not disturbed."""
+    with contextlib.suppress(InvalidStateError):
+        reply.set_result(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Edge to dispatcher to storage: do this, and resolve `reply` with an `Answer`."""
+
+    command: Command
+    broker: str
+    reply: Future[Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class StepDue:
+    """Storage or poller to dispatcher to worker: the operation's next step can be done."""
+
+    key: Key
+    operation_id: str
+    step: int
+    broker: str
+    observation: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Storage to poller: the operation is to be looked at again.
+
+    With `observe` the cloud is looked at first, else the step is simply called again.
+    """
+
+    key: Key
+    operation_id: str
+    step: int
+    due_at: float
+    interval: float
+    observe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """Worker to storage: what came of a step."""
+
+    broker: str
+    worker: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """Storage to dispatcher: a step's result is durable or was of no use; the worker is free."""
+
+    key: Key
+    broker: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """Supervisor to dispatcher: the worker failed and was started anew; what it did is lost."""
+
+    broker: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Ticker to storage, pollers and supervisor: a moment has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Storage to dispatcher and pollers: forget all work; it will be handed out anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Supervisor to storage: hand out all work anew, somebody has lost theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """System to dispatcher: take on nothing more; resolve `reply` when no step is running."""
+
+    reply: Future[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ActorFailed:
+    """A dying actor to its supervisor."""
+
+    name: str
+    actor: pykka.ActorRef[Any]
+    error: str

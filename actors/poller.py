@@ -1,0 +1,122 @@
+"""The poller: the asynchronous engine of one broker.
+
+It keeps the operations that wait, soonest first. When some are due it asks the broker to look at
+all of them at once, and hands those that moved to the dispatcher. Waiting costs no write to the
+store, and looking costs calls by the batch, not by the operation.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import random
+import time
+from dataclasses import replace
+
+from alibroker.actors.actor import Actor, Address
+from alibroker.actors.messages import Reset, StepDue, Tick, Wait
+from alibroker.actors.view import View
+from alibroker.actors.work import work_for
+from alibroker.brokers.api import Broker, Json, TryAgainError
+from alibroker.brokers.catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+GROWTH = 1.2
+"""How much later an operation is looked at each time it has not moved."""
+MAX_GROWTH = 4.0
+"""How many times its first interval an operation waits at the most."""
+JITTER = 0.1
+
+
+class Poller(Actor):
+    """Receives `Wait` from storage and `Tick`; tells the dispatcher `StepDue`.
+
+    On failure: storage hands out all waiting operations anew.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        supervisor: Address,
+        *,
+        broker: Broker,
+        catalog: Catalog,
+        view: View,
+        dispatcher: Address,
+    ) -> None:
+        super().__init__(address, supervisor)
+        self._broker = broker
+        self._catalog = catalog
+        self._view = view
+        self._dispatcher = dispatcher
+        self._order = itertools.count()
+        self._schedule: list[tuple[float, int, int, Wait]] = []
+
+    def on_receive(self, message: Wait | Tick | Reset) -> None:
+        """Keep an operation, or see which are due."""
+        match message:
+            case Wait():
+                self._keep(message, looks=0)
+            case Tick():
+                self._look(time.time())
+            case Reset():
+                self._schedule.clear()
+
+    def _keep(self, wait: Wait, looks: int) -> None:
+        heapq.heappush(self._schedule, (wait.due_at, next(self._order), looks, wait))
+
+    def _look(self, now: float) -> None:
+        """Hand on what is due; look at the cloud for those that wait for it."""
+        if not self._schedule or self._schedule[0][0] > now:
+            return
+        watched: list[tuple[int, Wait]] = []
+        while self._schedule:
+            due_at, _, looks, wait = self._schedule[0]
+            # What is due soon is looked at in the same breath: one call sees many.
+            if due_at > (now + wait.interval / 2 if wait.observe else now):
+                break
+            heapq.heappop(self._schedule)
+            if wait.observe:
+                watched.append((looks, wait))
+            else:
+                self._dispatcher.tell(self._due(wait, None))
+        if watched:
+            self._observe(watched, now)
+
+    def _observe(self, watched: list[tuple[int, Wait]], now: float) -> None:
+        works = {}
+        for looks, wait in watched:
+            due = (wait.key, wait.operation_id, wait.step)
+            work = work_for(self._view, self._catalog, due, now)
+            if work is not None:
+                works[wait.operation_id] = (looks, wait, work)
+        if not works:
+            return
+        pause = 0.0
+        seen: dict[str, Json] = {}
+        try:
+            seen.update(self._broker.observe([work for _, _, work in works.values()]))
+        except TryAgainError as ex:
+            log.info("%s cannot look at the cloud now: %s", self._broker.name, ex.reason)
+            pause = ex.after or 0.0
+        except Exception:
+            log.exception("%s: defect in observe", self._broker.name)
+        for operation_id, (looks, wait, _) in works.items():
+            if operation_id in seen:
+                self._dispatcher.tell(self._due(wait, seen[operation_id]))
+            else:
+                self._put_off(wait, looks, pause)
+
+    def _put_off(self, wait: Wait, looks: int, pause: float) -> None:
+        interval = wait.interval * min(MAX_GROWTH, GROWTH**looks)
+        spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not a secret
+        self._keep(
+            replace(wait, due_at=time.time() + max(pause, interval * spread)), looks=looks + 1
+        )
+
+    def _due(self, wait: Wait, observation: Json | None) -> StepDue:
+        return StepDue(
+            wait.key, wait.operation_id, wait.step, self._broker.name, observation=observation
+        )

@@ -1,0 +1,159 @@
+"""What the broker remembers: instances, bindings and their last operation.
+
+Records are frozen; a change makes a new one. What must not be read by others is in `private`, which
+is sealed before it leaves the process. Times are Unix times in seconds.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+import msgspec
+
+from alibroker.brokers.api import NOTHING, Json, OperationKind
+
+SCHEMA = 1
+MAX_EVENTS = 20
+
+
+class OperationState(enum.StrEnum):
+    """The states of an operation (OSB, Polling Last Operation)."""
+
+    IN_PROGRESS = "in progress"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class Status(enum.StrEnum):
+    """Where an instance or a binding is in its life."""
+
+    CREATING = "creating"
+    READY = "ready"
+    CREATION_FAILED = "creation failed"
+    UPDATING = "updating"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+class Key(NamedTuple):
+    """Names an instance (`binding_id` empty) or one of its bindings."""
+
+    instance_id: str
+    binding_id: str = ""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One line of a record's history."""
+
+    at: float
+    what: str
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One operation, from its acceptance to its end and beyond, for late polls."""
+
+    id: str
+    kind: OperationKind
+    started_at: float
+    deadline: float
+    """The operation has ended by then."""
+    requested_by: str = ""
+    """The originating identity, as `platform user`; empty if the platform sent none."""
+    state: OperationState = OperationState.IN_PROGRESS
+    description: str = ""
+    step: int = 0
+    """How many step results were taken in; the result of another step is too late."""
+    tries: int = 0
+    """How often the step that is due was tried again."""
+    due_at: float = 0.0
+    poll_after: float = 0.0
+    """Seconds between looks at the cloud while the operation waits for it; 0 if a step is due."""
+    failure: str = ""
+    """Why the operation fails; set while what it had created is being removed."""
+    ended_at: float = 0.0
+    instance_usable: bool = True
+    update_repeatable: bool = True
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether the operation has not ended."""
+        return self.state is OperationState.IN_PROGRESS
+
+    @property
+    def undoing(self) -> bool:
+        """Whether the operation has failed and is removing what it had created."""
+        return self.in_progress and bool(self.failure)
+
+
+class Private(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What only the broker may read."""
+
+    parameters: Json = NOTHING
+    state: Json = NOTHING
+    """What the last step of the operation in progress left behind."""
+    credentials: Json | None = None
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What instances and bindings have in common: an operation on a cloud resource."""
+
+    schema: int = SCHEMA
+    instance_id: str
+    service_id: str
+    plan_id: str
+    operation: Operation
+    created: bool = False
+    """Whether it was ever ready."""
+    clean: bool = False
+    """Whether a creation that failed has left nothing behind."""
+    resource: Json = NOTHING
+    """Facts about the cloud resource, readable by operators."""
+    events: tuple[Event, ...] = ()
+    private: Private = Private()
+
+    @property
+    def key(self) -> Key:
+        """What the record is found under."""
+        return Key(self.instance_id)
+
+    @property
+    def status(self) -> Status:
+        """Where the record is in its life; follows from its last operation."""
+        operation = self.operation
+        match operation.kind:
+            case OperationKind.PROVISION | OperationKind.BIND:
+                running, failed = Status.CREATING, Status.CREATION_FAILED
+            case OperationKind.UPDATE:
+                running, failed = Status.UPDATING, Status.READY
+            case OperationKind.DEPROVISION | OperationKind.UNBIND:
+                running = Status.DELETING
+                failed = Status.READY if self.created else Status.CREATION_FAILED
+        if operation.in_progress:
+            return running
+        if operation.state is OperationState.FAILED:
+            return failed
+        return Status.DELETED if running is Status.DELETING else Status.READY
+
+
+class Instance(Record, frozen=True, kw_only=True):
+    """A service instance."""
+
+    organization_guid: str = ""
+    space_guid: str = ""
+    context: Json = NOTHING
+    usable: bool = True
+    """Whether new bindings make sense (OSB `instance_usable`)."""
+
+
+class Binding(Record, frozen=True, kw_only=True):
+    """A service binding."""
+
+    binding_id: str
+    bind_resource: Json = NOTHING
+    context: Json = NOTHING
+
+    @property
+    def key(self) -> Key:
+        """What the record is found under."""
+        return Key(self.instance_id, self.binding_id)

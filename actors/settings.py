@@ -1,0 +1,113 @@
+"""The settings of the engine and its store, read from the environment once, at start."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from alibroker.etcd.sealing import Sealer, SealError, create_key_file, load_key
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+PREFIX = "ALIBROKER_"
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the text names it and says what it should be."""
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + field.upper()
+
+
+def read_settings(kind: type[S], environment: Mapping[str, str]) -> S:
+    """Read settings; what is unset or empty has its default.
+
+    Raises:
+        SettingsError: One is missing or wrong.
+    """
+    values = {
+        field.encode_name: environment[field.encode_name]
+        for field in msgspec.structs.fields(kind)
+        if environment.get(field.encode_name)
+    }
+    try:
+        return msgspec.convert(
+            values, kind, strict=False, dec_hook=lambda wanted, value: wanted(value)
+        )
+    except msgspec.ValidationError as ex:
+        text = str(ex).replace("Object missing required field", "Set").replace("`$.", "`")
+        raise SettingsError(text) from None
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable):
+    """What the actor system and its store need to know."""
+
+    data_dir: Path = Path("data")
+    """Directory of what this machine has to keep: embedded etcd, its sealing key."""
+    etcd_endpoints: str = ""
+    """Endpoints of an external etcd with commas in between; empty: embedded etcd."""
+    etcd_ca: Path | None = None
+    """Certificate authority of the external etcd (PEM file)."""
+    etcd_cert: Path | None = None
+    """Client certificate towards the external etcd (PEM file)."""
+    etcd_key: Path | None = None
+    """Key of the client certificate (PEM file)."""
+    seal_key: str = ""
+    """Base64 of the 32 bytes that secrets in the store are sealed with."""
+    seal_key_file: Path | None = None
+    """File with the same; by default `seal.key` in the data directory, made at the first start."""
+    store_timeout: Seconds = 3.0
+    """Seconds after which a call to etcd is given up."""
+    workers: Count = 8
+    """Workers per broker: how many cloud calls of one service run at once."""
+    max_changes: Count = 1000
+    """Changes per broker that wait for the store or, synchronous ones, for the cloud."""
+    max_operations: Count = 10_000
+    """Operations per service in progress, beyond which creations are refused."""
+    result_lifetime: Seconds = 86_400.0
+    """Seconds for which the result of a deletion can be asked for."""
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The endpoints of the external etcd; none: etcd is embedded."""
+        return tuple(one.strip() for one in self.etcd_endpoints.split(",") if one.strip())
+
+    def sealer(self) -> Sealer:
+        """Return what seals secrets, from the key that is configured or kept in the data directory.
+
+        Raises:
+            SettingsError: The key is missing or unusable.
+        """
+        try:
+            if self.seal_key:
+                key = load_key(self.seal_key)
+            elif self.seal_key_file is not None:
+                key = load_key(self.seal_key_file)
+            elif self.endpoints:
+                raise SettingsError(
+                    "Set ALIBROKER_SEAL_KEY or ALIBROKER_SEAL_KEY_FILE: with an external etcd the "
+                    "key that secrets are sealed with must outlive this machine"
+                )
+            else:
+                key = _kept_key(self.data_dir / "seal.key")
+        except SealError as ex:
+            raise SettingsError(f"ALIBROKER_SEAL_KEY or ALIBROKER_SEAL_KEY_FILE: {ex}") from ex
+        key_id = hashlib.sha256(key).hexdigest()[:8]
+        return Sealer({key_id: key}, key_id)
+
+
+def _kept_key(path: Path) -> bytes:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return create_key_file(path)
+    except FileExistsError:
+        return load_key(path)

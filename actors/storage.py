@@ -1,0 +1,408 @@
+"""The storage actor: decides on changes and makes them durable. The only code that writes."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from alibroker.actors import lifecycle
+from alibroker.actors.actor import Actor, Address
+from alibroker.actors.commands import Answer, Verdict
+from alibroker.actors.decisions import Item, TimeIsUp, Write, decide, depends_on
+from alibroker.actors.messages import (
+    Change,
+    Reset,
+    Resume,
+    StepDue,
+    StepReport,
+    StepTaken,
+    Tick,
+    Wait,
+    resolve,
+)
+from alibroker.actors.records import Key, Record
+from alibroker.actors.store import RecordStore, StoreRefusedError
+from alibroker.actors.timers import Timers
+from alibroker.actors.view import View
+from alibroker.brokers.api import Failed
+from alibroker.etcd.client import MAX_BYTES, MAX_ENTRIES, Committed, Lost
+from alibroker.etcd.errors import EtcdError, EtcdRejectedError, EtcdUnknownError
+from alibroker.etcd.identity import StoreReplacedError
+from alibroker.etcd.records import UnknownSchemaError
+
+log = logging.getLogger(__name__)
+
+AWAY = "The broker cannot reach its store now; try again."
+PING_INTERVAL = 2.0
+
+
+class Storage(Actor):
+    """Receives `Change`, `StepReport` and `Tick`; tells dispatcher and pollers what to do next.
+
+    Group commit: what waits in the inbox is decided and committed as one transaction; while that is
+    under way the next batch gathers. The view changes, and anybody hears of it, only after etcd has
+    acknowledged. A commit whose answer was lost stays *unsettled*: it is repeated (each entry
+    compares, so it takes effect once) before anything else is written.
+
+    On failure: the next life reads everything back and hands out all work anew.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        supervisor: Address,
+        *,
+        store: RecordStore,
+        view: View,
+        dispatcher: Address,
+        pollers: Mapping[str, Address],
+        broker_of: Callable[[str], str | None],
+        lifetime: float,
+    ) -> None:
+        super().__init__(address, supervisor)
+        self._store = store
+        self._view = view
+        self._dispatcher = dispatcher
+        self._pollers = pollers
+        self._broker_of = broker_of
+        self._timers = Timers(lifetime)
+        self._pending: list[Item] = []
+        self._unsettled: list[Write] = []
+        self._waiting: dict[str, list[Future[Answer]]] = collections.defaultdict(list)
+        self._next_try = 0.0
+        self._stepped_down = False
+
+    def on_start(self) -> None:
+        """Begin with nothing known: what an earlier life saw may be out of date."""
+        self._view.clear()
+
+    def on_receive(self, message: Item | Tick | Resume) -> None:
+        """Gather, and commit when nothing more waits."""
+        match message:
+            case Tick():
+                self._tick()
+            case Resume():
+                self._hand_out_all()
+            case _:
+                self._pending.append(message)
+        if self._pending and (len(self._pending) >= MAX_ENTRIES or self.actor_inbox.empty()):
+            self._flush()
+
+    def on_stop(self) -> None:
+        """Store what has been gathered."""
+        self._flush()
+        self._store.close()
+
+    def on_failure(self, *error: Any) -> None:
+        """Leave nobody waiting."""
+        sorry = Answer(Verdict.UNAVAILABLE, AWAY)
+        for item in self._pending:
+            if isinstance(item, Change):
+                resolve(item.reply, sorry)
+        for replies in self._waiting.values():
+            for reply in replies:
+                resolve(reply, sorry)
+        super().on_failure(*error)
+
+    # -- time -----------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if self._stepped_down:
+            return
+        if not self._view.complete or self._unsettled or not self._view.available:
+            if now >= self._next_try:
+                self._recover_or_settle()
+                self._next_try = time.monotonic() + 0.2
+        elif now >= self._next_try:
+            self._next_try = now + PING_INTERVAL
+            self._attempt(self._store.ping)
+        if self._view.complete and not self._unsettled:
+            due = self._timers.due(time.time())
+            self._pending.extend(TimeIsUp(*one) for one in due)
+
+    def _recover_or_settle(self) -> None:
+        if not self._view.complete:
+            self._attempt(self._recover)
+        elif self._unsettled:
+            writes, self._unsettled = self._unsettled, []
+            self._commit(writes, in_doubt=True)
+        else:
+            self._attempt(self._store.ping)
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except (StoreRefusedError, StoreReplacedError, UnknownSchemaError) as ex:
+            self._step_down(ex)
+        except EtcdError as ex:
+            self._away(ex)
+        else:
+            self._back()
+
+    # -- start ----------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        """Take over the store, read everything back and resume every operation in progress."""
+        started = time.monotonic()
+        self._store.take_over()
+        self._view.clear()
+        self._timers.clear()
+        count = 0
+        for record in self._store.load():
+            self._view.put(record.key, record)
+            self._timers.set(record)
+            count += 1
+        self._view.complete = True
+        resumed = self._hand_out_all()
+        log.info(
+            "%d records read back in %.2f s, %d operations resumed",
+            count,
+            time.monotonic() - started,
+            resumed,
+        )
+
+    def _hand_out_all(self) -> int:
+        self._dispatcher.tell(Reset())
+        for poller in self._pollers.values():
+            poller.tell(Reset())
+        running = [one for one in self._view.records() if one.operation.in_progress]
+        for record in running:
+            self._hand_out(record)
+        return len(running)
+
+    def _hand_out(self, record: Record) -> None:
+        operation = record.operation
+        broker = self._broker_of(record.service_id)
+        if broker is None:
+            log.error("%s: no plugin offers service %s", record.key, record.service_id)
+        elif operation.due_at <= time.time():
+            self._dispatcher.tell(StepDue(record.key, operation.id, operation.step, broker))
+        else:
+            self._pollers[broker].tell(
+                Wait(
+                    record.key,
+                    operation.id,
+                    operation.step,
+                    due_at=operation.due_at,
+                    interval=operation.poll_after,
+                    observe=operation.poll_after > 0,
+                )
+            )
+
+    # -- deciding -------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        while self._pending and self._usable:
+            writes = self._gather()
+            if writes:
+                self._commit(writes)
+        if not self._usable:
+            refused, self._pending = self._pending, []
+            for item in refused:
+                self._refuse(item)
+
+    @property
+    def _usable(self) -> bool:
+        return self._view.complete and self._view.available and not self._unsettled
+
+    def _refuse(self, item: Item) -> None:
+        """Answer a change; keep what the broker itself has to store until etcd is back."""
+        if isinstance(item, Change):
+            resolve(item.reply, Answer(Verdict.UNAVAILABLE, AWAY))
+        else:
+            self._pending.append(item)
+
+    def _gather(self) -> list[Write]:
+        """Decide on what is pending. What depends on a write of this batch stays pending."""
+        writes: list[Write] = []
+        later: list[Item] = []
+        touched: set[Key] = set()
+        size = 0
+        items, self._pending = self._pending, []
+        for item in items:
+            keys = depends_on(item)
+            if len(writes) >= MAX_ENTRIES or size >= MAX_BYTES or not touched.isdisjoint(keys):
+                later.append(item)
+                touched |= keys
+                continue
+            write = self._decide(item)
+            if write is None:
+                continue
+            if write.entry.size > MAX_BYTES:
+                self._rejected(write, "it is too large")
+                continue
+            writes.append(write)
+            touched |= keys
+            size += write.entry.size
+        self._pending += later
+        while size > MAX_BYTES and len(writes) > 1:
+            last = writes.pop()
+            size -= last.entry.size
+            self._pending.insert(0, last.item)
+        return writes
+
+    def _decide(self, item: Item) -> Write | None:
+        match item:
+            case Change():
+                return self._decide_change(item)
+            case StepReport():
+                return self._decide_report(item)
+            case TimeIsUp():
+                return self._decide_time(item)
+
+    def _decide_change(self, change: Change) -> Write | None:
+        if change.reply.done():
+            return None
+        if not self._store.unreadable.isdisjoint(depends_on(change)):
+            resolve(change.reply, Answer(Verdict.UNREADABLE))
+            return None
+        try:
+            decision = decide(self._view, change, time.time())
+        except Exception:
+            log.exception("Defect in the lifecycle: %s", type(change.command).__name__)
+            resolve(change.reply, Answer(Verdict.ERROR))
+            return None
+        if decision.record is not None:
+            key = change.command.key
+            entry = self._store.entry(key, decision.record, guard_instance=True)
+            return Write(change, key, decision.record, entry, decision.answer)
+        self._reply(change, decision.answer)
+        return None
+
+    def _decide_report(self, item: StepReport) -> Write | None:
+        report = item.report
+        record = self._view.get(report.key)
+        advanced = lifecycle.advance(record, report, time.time()) if record else None
+        if advanced is None:
+            self._dispatcher.tell(StepTaken(report.key, item.broker, item.worker))
+            return None
+        return Write(item, report.key, advanced, self._store.entry(report.key, advanced))
+
+    def _decide_time(self, item: TimeIsUp) -> Write | None:
+        record = self._view.get(item.key)
+        if record is None or record.operation.id != item.operation_id:
+            return None
+        outcome = self._timers.outdated(record, time.time())
+        if outcome is record:
+            self._timers.set(record)
+            return None
+        return Write(item, item.key, outcome, self._store.entry(item.key, outcome))
+
+    # -- committing -----------------------------------------------------------------------------
+
+    def _commit(self, writes: list[Write], *, in_doubt: bool = False) -> None:
+        results = self._try(writes, in_doubt=in_doubt)
+        if results is None:
+            return
+        self._back()
+        lost = []
+        for write, result in zip(writes, results, strict=True):
+            if isinstance(result, Committed):
+                self._store.committed(write.key, write.record, result.revision)
+                self._apply(write)
+            else:
+                lost.append(write)
+        if lost:
+            self._attempt(lambda: self._reread(lost))
+
+    def _try(self, writes: list[Write], *, in_doubt: bool) -> list[Committed | Lost] | None:
+        """Return what came of each write; None if that was nothing, or nothing sure."""
+        try:
+            return self._store.commit([write.entry for write in writes], in_doubt=in_doubt)
+        except EtcdUnknownError as ex:
+            self._unsettled = writes
+            for write in writes:
+                if isinstance(write.item, Change):
+                    resolve(write.item.reply, Answer(Verdict.UNAVAILABLE, AWAY))
+            self._away(ex)
+        except EtcdRejectedError as ex:
+            # Find the entry that etcd will not have, and store the others.
+            if len(writes) == 1:
+                self._rejected(writes[0], str(ex))
+            else:
+                for write in writes:
+                    self._commit([write], in_doubt=in_doubt)
+        except EtcdError as ex:
+            self._away(ex)
+            for write in writes:
+                self._refuse(write.item)
+        return None
+
+    def _rejected(self, write: Write, reason: str) -> None:
+        """End what led to a write that etcd will never take."""
+        log.error("A change of %s cannot be stored: %s", write.key, reason)
+        match write.item:
+            case Change(reply=reply):
+                resolve(reply, Answer(Verdict.ERROR))
+            case StepReport(broker, worker, report) if not isinstance(report.result, Failed):
+                failed = Failed(reason="The result of a step could not be stored.")
+                self._pending.append(
+                    StepReport(broker, worker, lifecycle.with_result(report, failed))
+                )
+
+    def _reread(self, lost: list[Write]) -> None:
+        """Somebody else has written: learn what, and decide again."""
+        self._pending = [write.item for write in lost] + self._pending
+        keys = {write.key for write in lost} | {Key(write.key.instance_id) for write in lost}
+        for key, record in self._store.read(sorted(keys)):
+            self._view.put(key, record)
+
+    def _apply(self, write: Write) -> None:
+        """Let everybody see what is durable now, and set the next thing going."""
+        before = self._view.get(write.key)
+        record = write.record
+        self._view.put(write.key, record)
+        if isinstance(write.item, StepReport):
+            item = write.item
+            self._dispatcher.tell(StepTaken(item.report.key, item.broker, item.worker))
+        if record is not None:
+            self._timers.set(record)
+            if before is not None and before.operation.id != record.operation.id:
+                stopped = Answer(Verdict.BUSY, f"It was stopped: {record.operation.kind}.")
+                self._answer_waiting(before.operation.id, stopped)
+            if record.operation.in_progress:
+                self._hand_out(record)
+            else:
+                ended = Answer(Verdict.ENDED, record.operation.description, record)
+                self._answer_waiting(record.operation.id, ended)
+        if isinstance(write.item, Change) and write.answer is not None:
+            self._reply(write.item, write.answer)
+
+    def _reply(self, change: Change, answer: Answer) -> None:
+        """Answer now, or when the operation ends if the platform wants to hear nothing before."""
+        record = answer.record
+        begun = answer.verdict in (Verdict.STARTED, Verdict.JOINED) and record is not None
+        if not begun or change.command.accepts_incomplete or record is None:
+            resolve(change.reply, answer)
+            return
+        waiting = [one for one in self._waiting[record.operation.id] if not one.done()]
+        self._waiting[record.operation.id] = [*waiting, change.reply]
+
+    def _answer_waiting(self, operation_id: str, answer: Answer) -> None:
+        for reply in self._waiting.pop(operation_id, ()):
+            resolve(reply, answer)
+
+    # -- health ---------------------------------------------------------------------------------
+
+    def _away(self, error: EtcdError) -> None:
+        if self._view.available:
+            log.error("The store cannot be used, changes are refused until it can: %s", error)
+        self._view.available = False
+
+    def _back(self) -> None:
+        if not self._view.available:
+            log.info("The store can be used")
+        self._view.available = True
+
+    def _step_down(self, error: Exception) -> None:
+        """Be of no use, visibly, until an operator has mended what only an operator can mend."""
+        log.critical("%s", error)
+        self._stepped_down = True
+        self._view.complete = False
+        self._view.available = False
+        self._view.problem = str(error)

@@ -1,0 +1,192 @@
+"""Records in etcd: who may write them, how they are compared, how they are read back."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from alibroker.actors.records import Binding, Instance, Key, Record
+from alibroker.etcd import identity, keys
+from alibroker.etcd.client import Committed, Entry, Etcd, KeyValue, Lost
+from alibroker.etcd.records import UnknownSchemaError, UnreadableRecordError, decode, encode
+from alibroker.etcd.sealing import Sealer, SealError
+
+log = logging.getLogger(__name__)
+
+OWNER = keys.ROOT + "owner"
+
+
+class StoreRefusedError(Exception):
+    """This process must not use the store; an operator has to mend that."""
+
+
+class SupersededError(StoreRefusedError):
+    """Another broker has taken over the store; nothing of ours can be written any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another broker process has taken over this store. One process at a time may own it: "
+            "stop this one, or give it a store of its own (ALIBROKER_ETCD_ENDPOINTS)."
+        )
+
+
+class WrongKeyError(StoreRefusedError):
+    """The store is sealed with a key that this process does not have."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "This store is sealed with another key: give the right one (ALIBROKER_SEAL_KEY or "
+            f"ALIBROKER_SEAL_KEY_FILE), or another store. Nothing was changed. ({reason})"
+        )
+
+
+class RecordStore:
+    """The broker's keys in etcd, for the storage actor alone.
+
+    Whoever starts last owns the store: it writes a token of its own under one key, and each of its
+    writes compares that key. A process that was paused and wakes up cannot write any more.
+    """
+
+    def __init__(self, etcd: Etcd, sealer: Sealer, *, timeout: float, marker: Path) -> None:
+        self._etcd = etcd
+        self._marker = marker
+        self._identity: identity.Store | None = None
+        self._seen = 0
+        self._sealer = sealer
+        self._timeout = timeout
+        self._owner = 0
+        self._revisions: dict[Key, int] = {}
+        self.unreadable: set[Key] = set()
+        """What cannot be read; it is left as it is, and nothing is written over it."""
+
+    def take_over(self) -> None:
+        """Become the owner.
+
+        The token is sealed, so that a wrong key is noticed before anything is read with it.
+
+        Raises:
+            EtcdError: the store cannot be written now.
+            StoreReplacedError: it is not the one that this broker has worked with.
+            WrongKeyError: the last owner's token cannot be opened.
+        """
+        self._marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._identity = identity.verify(self._etcd, self._marker, timeout=self._timeout)
+        token = self._sealer.seal(secrets.token_bytes(16), OWNER).encode()
+        while True:
+            (found,) = self._etcd.read([OWNER], timeout=self._timeout)
+            if found is not None:
+                try:
+                    self._sealer.open(found.value.decode(), OWNER)
+                except (SealError, UnicodeDecodeError) as ex:
+                    raise WrongKeyError(str(ex)) from ex
+            expected = found.revision if found else 0
+            entry = Entry(OWNER, token, expected)
+            (outcome,) = self._etcd.commit([entry], timeout=self._timeout)
+            if isinstance(outcome, Committed):
+                self._owner = outcome.revision
+                return
+
+    def ping(self) -> None:
+        """Prove that the store can be reached, and is still ours.
+
+        Raises:
+            EtcdError: it cannot be reached.
+            SupersededError: it is another's.
+        """
+        (found,) = self._etcd.read([OWNER], timeout=self._timeout)
+        if found is None or found.revision != self._owner:
+            raise SupersededError
+
+    def load(self) -> Iterator[Record]:
+        """Read all records back, in a consistent snapshot.
+
+        A record that cannot be read is reported and left where it is.
+
+        Raises:
+            EtcdError: the store cannot be read now.
+            UnknownSchemaError: a record was written by a later release.
+        """
+        self._revisions.clear()
+        self.unreadable.clear()
+        for pair in self._etcd.scan(keys.INSTANCES, keys.BINDINGS):
+            record = self._decoded(pair)
+            if record is not None:
+                self._revisions[record.key] = pair.revision
+                yield record
+
+    def read(self, wanted: Sequence[Key]) -> Iterable[tuple[Key, Record | None]]:
+        """Read some records as they are now, after somebody else has written.
+
+        Raises:
+            EtcdError: the store cannot be read now.
+            SupersededError: the store is another's.
+        """
+        self.ping()
+        pairs = self._etcd.read([_path(key) for key in wanted], timeout=self._timeout)
+        for key, pair in zip(wanted, pairs, strict=True):
+            self._revisions.pop(key, None)
+            record = self._decoded(pair) if pair else None
+            if pair is not None:
+                self._revisions[key] = pair.revision
+            yield key, record
+
+    def entry(self, key: Key, record: Record | None, *, guard_instance: bool = False) -> Entry:
+        """Return the write that replaces the record as it was last seen, or removes it.
+
+        With `guard_instance` a binding is written only if its instance is as it was last seen.
+        """
+        path = _path(key)
+        value = None if record is None else encode(record, self._sealer, path)
+        guards = [(OWNER, self._owner)]
+        if guard_instance and key.binding_id:
+            instance = Key(key.instance_id)
+            guards.append((_path(instance), self._revisions.get(instance, 0)))
+        return Entry(path, value, self._revisions.get(key, 0), tuple(guards))
+
+    def commit(self, entries: Sequence[Entry], *, in_doubt: bool) -> list[Committed | Lost]:
+        """Write a batch; `in_doubt` if it may have been written already.
+
+        Raises:
+            EtcdError: see `Etcd.commit`.
+        """
+        return self._etcd.commit(entries, timeout=self._timeout, in_doubt=in_doubt)
+
+    def close(self) -> None:
+        """Note how far the store has come, so that a loss is noticed at the next start."""
+        if self._identity is not None and self._seen > self._identity.revision:
+            identity.remember(self._marker, identity.Store(self._identity.id, self._seen))
+
+    def committed(self, key: Key, record: Record | None, revision: int) -> None:
+        """Take note of what a later write of the record has to compare."""
+        self._seen = max(self._seen, revision)
+        if record is None:
+            self._revisions.pop(key, None)
+        else:
+            self._revisions[key] = revision
+
+    def _decoded(self, pair: KeyValue) -> Record | None:
+        try:
+            kind = Binding if _key(pair.key).binding_id else Instance
+            return decode(kind, pair.value, self._sealer, pair.key)
+        except UnknownSchemaError:
+            raise
+        except UnreadableRecordError as ex:
+            log.error("Left as it is, for it cannot be read: %s", ex)  # noqa: TRY400 - no defect
+            self.unreadable.add(_key(pair.key))
+        return None
+
+
+def _key(path: str) -> Key:
+    match keys.parse(path):
+        case keys.InstanceKey(instance_id):
+            return Key(instance_id)
+        case keys.BindingKey(instance_id, binding_id):
+            return Key(instance_id, binding_id)
+
+
+def _path(key: Key) -> str:
+    if key.binding_id:
+        return keys.binding_key(key.instance_id, key.binding_id)
+    return keys.instance_key(key.instance_id)

@@ -1,0 +1,58 @@
+"""From records to what a step function gets to see."""
+
+from __future__ import annotations
+
+from alibroker.actors.records import Binding, Key
+from alibroker.actors.view import View
+from alibroker.brokers.api import NOTHING, Json, OperationKind, Work
+from alibroker.brokers.catalog import Catalog
+
+UNDO = {
+    OperationKind.PROVISION: OperationKind.DEPROVISION,
+    OperationKind.BIND: OperationKind.UNBIND,
+}
+
+
+def work_for(
+    view: View,
+    catalog: Catalog,
+    due: tuple[Key, str, int],
+    now: float,
+    observation: Json | None = None,
+) -> Work | None:
+    """Return the work of an operation whose step is due, None if that is no longer so.
+
+    `due` is the record's key, the operation's id and the step. A creation that is being undone
+    looks to the plugin like a deletion.
+    """
+    key, operation_id, step = due
+    record = view.get(key)
+    instance = view.instance(key.instance_id)
+    if record is None or instance is None:
+        return None
+    operation = record.operation
+    if not operation.in_progress or (operation.id, operation.step) != (operation_id, step):
+        return None
+    plan = catalog.plan(instance.service_id, instance.plan_id)
+    binding = record if isinstance(record, Binding) else None
+    return Work(
+        operation_id=operation_id,
+        kind=UNDO[operation.kind] if operation.undoing else operation.kind,
+        instance_id=key.instance_id,
+        service_id=instance.service_id,
+        plan_id=instance.plan_id,
+        plan_settings=plan.settings if plan else NOTHING,
+        parameters=instance.private.parameters,
+        context=instance.context,
+        organization_guid=instance.organization_guid,
+        space_guid=instance.space_guid,
+        resource=instance.resource,
+        binding_id=key.binding_id,
+        binding_parameters=binding.private.parameters if binding else NOTHING,
+        bind_resource=binding.bind_resource if binding else NOTHING,
+        binding_resource=binding.resource if binding else NOTHING,
+        state=record.private.state,
+        observation=observation,
+        started_at=operation.started_at,
+        now=now,
+    )

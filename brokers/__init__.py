@@ -1,0 +1,1 @@
+"""What is on offer, and the plugins that make it real."""

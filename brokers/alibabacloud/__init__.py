@@ -1,0 +1,1 @@
+"""Access to Alibaba Cloud, shared by the brokers for its services."""

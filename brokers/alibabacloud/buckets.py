@@ -1,0 +1,119 @@
+"""Calls to OSS, with the same kind of error as the other products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import oss2
+import requests
+from oss2.credentials import Credentials as OssCredentials
+from oss2.credentials import CredentialsProvider as OssCredentialsProvider
+
+from alibroker.brokers.alibabacloud.client import CloudClient
+from alibroker.brokers.alibabacloud.credentials import CredentialsError, CredentialsProvider
+from alibroker.brokers.alibabacloud.errors import CloudError, Kind, cloud_error, lost
+
+_T = TypeVar("_T")
+
+_TIMEOUT: Final = (3, 10)  # seconds to connect, to read
+_CONNECTIONS: Final = 32
+
+
+class _Provider(OssCredentialsProvider):  # type: ignore[misc] # oss2 has no types
+    def __init__(self, credentials: CredentialsProvider) -> None:
+        self._credentials = credentials
+
+    def get_credentials(self) -> OssCredentials:
+        current = self._credentials.get()
+        return OssCredentials(
+            current.access_key_id, current.access_key_secret, current.security_token
+        )
+
+
+class Buckets:
+    """Makes clients for buckets, in any region, that share connections. Thread-safe."""
+
+    def __init__(self, cloud: CloudClient) -> None:
+        self._cloud = cloud
+        self._session = oss2.Session(pool_size=_CONNECTIONS)
+        if cloud.endpoint is not None:
+            self._session.session.trust_env = False  # no proxy in front of a local endpoint
+        self._auth = oss2.ProviderAuthV4(_Provider(cloud.credentials))
+
+    def host(self, region: str) -> str:
+        """Return the public host (and port) of OSS in `region`."""
+        if self._cloud.endpoint is not None:
+            return urlsplit(self._cloud.endpoint).netloc
+        return f"oss-{region}.aliyuncs.com"
+
+    def url(self, region: str) -> str:
+        """Return the URL of OSS in `region`."""
+        return self._cloud.endpoint or f"https://{self.host(region)}"
+
+    def bucket(self, name: str, region: str) -> oss2.Bucket:
+        """Return a client for a bucket that uses the broker's own key."""
+        return self._bucket(self._auth, name, region)
+
+    def bucket_as(self, key_id: str, secret: str, name: str, region: str) -> oss2.Bucket:
+        """Return a client for a bucket that uses the given key."""
+        return self._bucket(oss2.AuthV4(key_id, secret), name, region)
+
+    def _bucket(self, auth: Any, name: str, region: str) -> oss2.Bucket:
+        return oss2.Bucket(
+            auth,
+            self.url(region),
+            name,
+            session=self._session,
+            connect_timeout=_TIMEOUT,
+            region=region,
+            enable_crc=False,
+        )
+
+    def call(self, action: str, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
+        """Call a method of a bucket; `action` is its name in RAM policies, e.g. PutBucket.
+
+        Raises:
+            CloudError: It did not end well, or was not sent because of our own rate limit.
+        """
+        self._cloud.admit("oss", action)
+        bucket = self._cloud.limiter.bucket("oss", action)
+        try:
+            result = function(*args, **kwargs)
+        except CredentialsError as error:
+            raise cloud_error(
+                product="oss", action=action, code="Credentials", message=str(error)
+            ) from error
+        except oss2.exceptions.OssError as error:
+            failure = _typed(action, error)
+            if failure.kind is Kind.THROTTLED:
+                bucket.slow_down(1.0)
+            raise failure from None
+        except Exception as error:  # noqa: BLE001 - oss2 lets parse errors and others through
+            raise lost(action, error) from None
+        bucket.went_well()
+        return result
+
+    def close(self) -> None:
+        """Close the connections."""
+        session: requests.Session = self._session.session
+        session.close()
+
+
+def _typed(action: str, error: oss2.exceptions.OssError) -> CloudError:
+    if error.status < 0:
+        # Below zero are oss2's own: no answer, or arguments it does not like.
+        if isinstance(error, oss2.exceptions.ClientError):
+            return cloud_error(
+                product="oss", action=action, code="OssClientError", message=str(error.body)
+            )
+        return lost(action, getattr(error, "exception", error))
+    return cloud_error(
+        product="oss",
+        action=action,
+        code=error.code or f"Http{error.status}",
+        message=error.message,
+        status=error.status,
+        request_id=error.request_id,
+    )

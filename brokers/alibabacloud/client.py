@@ -1,0 +1,194 @@
+"""Calls to Alibaba Cloud: one client for all products, with one kind of error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aliyunsdkcore.acs_exception.exceptions import ServerException
+from aliyunsdkcore.auth.credentials import AccessKeyCredential, StsTokenCredential
+from aliyunsdkcore.client import AcsClient
+from aliyunsdkcore.http import protocol_type
+from aliyunsdkcore.request import AcsRequest, CommonRequest
+
+from alibroker.brokers.alibabacloud.credentials import (
+    Credentials,
+    CredentialsError,
+    CredentialsProvider,
+)
+from alibroker.brokers.alibabacloud.errors import CloudError, Kind, cloud_error, lost
+from alibroker.brokers.alibabacloud.rates import RateLimitedError, RateLimiter
+
+CONNECT_TIMEOUT: Final = 5
+READ_TIMEOUT: Final = 10
+WRITE_TIMEOUT: Final = 20
+"""Seconds; the documentation of CreateDBInstance asks for 20."""
+_CONNECTIONS: Final = 32
+_VERSIONS: Final = {"Ram": "2015-05-01", "Sts": "2015-04-01", "Vpc": "2016-04-28"}
+
+for _name in ("aliyunsdkcore", "oss2"):
+    # They log URLs, in which signatures and tokens are.
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+
+def common_request(product: str, action: str, **parameters: str) -> CommonRequest:
+    """Make a request to Ram, Sts or Vpc, whose request classes would need packages of their own."""
+    request = CommonRequest(version=_VERSIONS[product], action_name=action, product=product)
+    request.set_method("POST")
+    for name, value in parameters.items():
+        request.add_query_param(name, value)
+    return request
+
+
+class CloudClient:
+    """Calls the RPC products in one region. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        credentials: CredentialsProvider,
+        limiter: RateLimiter,
+        endpoint: str | None = None,
+    ) -> None:
+        """Prepare a client; `endpoint`, a URL, stands in for the endpoint of every product."""
+        self.region = region
+        self.endpoint = endpoint
+        self.credentials = credentials
+        self.limiter = limiter
+        self._lock = threading.Lock()
+        self._client: tuple[Credentials, AcsClient] | None = None
+
+    def call(
+        self, request: AcsRequest, *, secrets: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Send `request`, made for this one call, and return the answer.
+
+        `secrets` are more parameters; they travel in the body and never in the URL.
+
+        Raises:
+            CloudError: It did not end well, or was not sent because of our own rate limit.
+        """
+        product, action = request.get_product(), request.get_action_name()
+        self.admit(product.lower(), action)
+        try:
+            credentials = self.credentials.get()
+        except CredentialsError as error:
+            raise cloud_error(
+                product=product, action=action, code="Credentials", message=str(error)
+            ) from error
+        for name, value in (secrets or {}).items():
+            request.add_body_params(name, value)
+        self._address(request)
+        try:
+            # Private, because the public way to the headers is deprecated.
+            send = self._acs_client(credentials)._implementation_of_do_action  # noqa: SLF001
+            answer = send(request)
+        except Exception as error:  # noqa: BLE001 - the SDK lets all sorts of exceptions through
+            raise _unanswered(product, action, error) from None
+        return self._answer(product, action, credentials, answer)
+
+    def admit(self, product: str, action: str) -> None:
+        """Wait for the rate limit of `product`.
+
+        Raises:
+            CloudError: It would take too long.
+        """
+        try:
+            self.limiter.wait(product, action)
+        except RateLimitedError as error:
+            raise CloudError(
+                Kind.THROTTLED,
+                action=action,
+                code="RateLimit",
+                message=str(error),
+                after=error.after,
+            ) from None
+
+    def _address(self, request: AcsRequest) -> None:
+        request.set_accept_format("JSON")
+        request.set_connect_timeout(CONNECT_TIMEOUT)
+        reads = request.get_action_name().startswith(("Describe", "List", "Get"))
+        request.set_read_timeout(READ_TIMEOUT if reads else WRITE_TIMEOUT)
+        request.set_protocol_type(protocol_type.HTTPS)
+        if self.endpoint is not None:
+            request.set_endpoint(self.endpoint)
+
+    def _acs_client(self, credentials: Credentials) -> AcsClient:
+        """Return the SDK's client for `credentials`; making one takes milliseconds."""
+        with self._lock:
+            if self._client is None or self._client[0] is not credentials:
+                key = (credentials.access_key_id, credentials.access_key_secret)
+                client = AcsClient(
+                    region_id=self.region,
+                    credential=StsTokenCredential(*key, credentials.security_token)
+                    if credentials.security_token
+                    else AccessKeyCredential(*key),
+                    auto_retry=False,
+                    pool_size=_CONNECTIONS,
+                    # The SDK does not know NO_PROXY: keep a proxy away from a local endpoint.
+                    proxy={"http": None, "https": None} if self.endpoint else None,
+                )
+                self._client = (credentials, client)
+            return self._client[1]
+
+    def _answer(
+        self,
+        product: str,
+        action: str,
+        credentials: Credentials,
+        answer: tuple[int, Mapping[str, str], bytes, ServerException | None],
+    ) -> dict[str, Any]:
+        status, headers, body, error = answer
+        try:
+            document = json.loads(body)
+        except ValueError as fault:  # UnicodeDecodeError is one
+            raise lost(action, fault) from None
+        if not isinstance(document, dict):
+            raise lost(action, TypeError())
+        code = error.get_error_code() if error is not None else document.get("Code")
+        bucket = self.limiter.bucket(product.lower(), action)
+        if error is None and code in {None, "", "200", "OK", "Success"}:
+            bucket.went_well()
+            return document
+        after = _seconds(headers.get("x-acs-retry-after"))
+        failure = cloud_error(
+            product=product,
+            action=action,
+            code=str(code),
+            message=str(document.get("Message", "")),
+            status=status,
+            request_id=str(document.get("RequestId", "")),
+            after=after,
+        )
+        if failure.kind is Kind.THROTTLED:
+            bucket.slow_down(after or 1.0)
+        if failure.code.startswith("InvalidSecurityToken"):
+            self.credentials.refused(credentials)
+        raise failure
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client[1].session.close()
+
+
+def _unanswered(product: str, action: str, error: Exception) -> CloudError:
+    """Type what the SDK raises; its text is not used, for it has the URL in it."""
+    code = getattr(error, "error_code", None)
+    if isinstance(code, str) and code not in {"SDK.HttpError", "SDK.ServerUnreachable"}:
+        return cloud_error(product=product, action=action, code=code, message="")
+    return lost(action, error)
+
+
+def _seconds(milliseconds: str | None) -> float | None:
+    """Read the header x-acs-retry-after."""
+    try:
+        return max(0.0, float(milliseconds) / 1000) if milliseconds else None
+    except ValueError:
+        return None

@@ -1,0 +1,213 @@
+"""The plugin contract: what a broker offers, and what passes between it and the engine.
+
+A broker is one cloud service. For each kind of operation it has one *step function*. The engine
+calls it again and again until the operation has ended, and makes what it returns durable in
+between, so a crash at any instant means: the same step is called again with the same `Work`. A step
+therefore does the next small thing (one cloud call, or a few) and must be idempotent: called twice,
+it yields one cloud resource. Whatever would be left behind if the step crashed half-way must be
+named in `resource` *before* the step that creates it.
+
+A plugin never deals with HTTP, actors, etcd, retries, deadlines or crashes.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+Json = Mapping[str, Any]
+"""A JSON object. Frozen by agreement: what is handed over is never changed."""
+
+NOTHING: Json = {}
+
+
+class OperationKind(enum.StrEnum):
+    """What a platform can ask for, in the words of the OSB API."""
+
+    PROVISION = "provision"
+    UPDATE = "update"
+    DEPROVISION = "deprovision"
+    BIND = "bind"
+    UNBIND = "unbind"
+
+
+class Plan(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """A plan as the catalog publishes it (OSB, Plan object), and what only the broker knows."""
+
+    id: str
+    name: str
+    description: str
+    metadata: Json = NOTHING
+    free: bool | None = None
+    bindable: bool | None = None
+    plan_updateable: bool | None = None
+    schemas: Json = NOTHING
+    maximum_polling_duration: int
+    """Seconds within which every operation on an instance of this plan ends."""
+    maintenance_info: Json = NOTHING
+
+    settings: Json = NOTHING
+    """What the broker needs to know of the plan; not published."""
+    asynchronous_only: tuple[OperationKind, ...] = ()
+    """Operations that last too long for a synchronous answer; not published."""
+
+
+class ServiceOffering(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """A service offering as the catalog publishes it (OSB, Service Offering object)."""
+
+    id: str
+    name: str
+    description: str
+    bindable: bool
+    plans: tuple[Plan, ...]
+    tags: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    instances_retrievable: bool = True
+    bindings_retrievable: bool = True
+    allow_context_updates: bool = False
+    plan_updateable: bool = False
+    metadata: Json = NOTHING
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation as a step function sees it.
+
+    `resource` holds the facts about the instance's cloud resource that earlier steps, also those of
+    earlier operations, wanted kept; operators can read them, so nothing in it is secret.
+    `state` is what the last step of *this* operation left behind; it is sealed at rest and may hold
+    secrets. `observation` is what `Broker.observe` saw of this operation, if that is why it is
+    called.
+    """
+
+    operation_id: str
+    kind: OperationKind
+    instance_id: str
+    service_id: str
+    plan_id: str
+    plan_settings: Json = NOTHING
+    parameters: Json = NOTHING
+    """The instance's parameters as the platform sent them."""
+    context: Json = NOTHING
+    organization_guid: str = ""
+    space_guid: str = ""
+    resource: Json = NOTHING
+
+    binding_id: str = ""
+    binding_parameters: Json = NOTHING
+    bind_resource: Json = NOTHING
+    """`bind_resource` of the bind request; `app_guid` in it, if the platform sent one."""
+    binding_resource: Json = NOTHING
+    """As `resource`, of the binding."""
+
+    state: Json = NOTHING
+    observation: Json | None = None
+    started_at: float
+    """Unix time in seconds at which the operation was accepted; the same in every call."""
+    now: float
+    """Unix time in seconds."""
+
+
+class InProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """There is more to do.
+
+    With `poll_after` 0 the step function is called again as soon as this is durable. With more, the
+    operation waits for the cloud: after about so many seconds `Broker.observe` is asked about it.
+    `resource` is merged into the facts known (of the binding, for bind and unbind).
+    """
+
+    description: str
+    """For the platform's user: what is going on."""
+    state: Json = NOTHING
+    resource: Json = NOTHING
+    poll_after: float = 0.0
+
+
+class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
+    """The operation has ended well. `resource` is merged; `credentials` are those of a bind."""
+
+    resource: Json = NOTHING
+    credentials: Json | None = None
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """The operation cannot succeed.
+
+    After a failed provision or bind the engine calls `deprovision` or `unbind` by itself, so that
+    nothing is left behind.
+    """
+
+    reason: str
+    """For the platform's user: what went wrong and what to change. Never secret."""
+    instance_usable: bool = True
+    update_repeatable: bool = True
+
+
+Step = InProgress | Succeeded | Failed
+
+
+class TryAgainError(Exception):
+    """Raised by a step or an observation when the cloud cannot do it now.
+
+    It is throttled, busy or unreachable. The engine calls again with the same `Work`, later and
+    later, until the operation's deadline.
+    """
+
+    def __init__(self, reason: str, *, after: float | None = None) -> None:
+        """Take a reason that may be shown to the user, and the seconds the cloud asked to wait."""
+        super().__init__(reason)
+        self.reason = reason
+        self.after = after
+
+
+class Broker(Protocol):
+    """One cloud service. Called from several threads at once; one operation is in one thread only.
+
+    A step function raises `TryAgainError` where trying later helps. Any other exception is taken
+    for a defect: it is logged and tried again in the same way.
+    """
+
+    name: str
+    """Short and unique: names threads, metrics and log lines."""
+
+    def offerings(self) -> Sequence[ServiceOffering]:
+        """Return what is on offer; asked once, at start."""
+        ...
+
+    def provision(self, work: Work) -> Step:
+        """Do the next step towards the instance."""
+        ...
+
+    def update(self, work: Work) -> Step:
+        """Do the next step towards the changed instance."""
+        ...
+
+    def deprovision(self, work: Work) -> Step:
+        """Do the next step towards there being nothing left, whatever state provision reached."""
+        ...
+
+    def bind(self, work: Work) -> Step:
+        """Do the next step towards the credentials."""
+        ...
+
+    def unbind(self, work: Work) -> Step:
+        """Do the next step towards there being nothing left, whatever state bind reached."""
+        ...
+
+    def observe(self, works: Sequence[Work]) -> Mapping[str, Json]:
+        """Look at many waiting operations with few cloud calls.
+
+        Returns, by operation id, what was seen of those whose step function should now be called;
+        the others go on waiting. A broker that cannot look at many at once returns all of them.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; no step is running any more."""
+        ...

@@ -1,0 +1,88 @@
+"""The broker for Object Storage Service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from alibroker.brokers.alibabacloud.buckets import Buckets
+from alibroker.brokers.alibabacloud.client import CloudClient
+from alibroker.brokers.alibabacloud.connection import connect
+from alibroker.brokers.alibabacloud.errors import ends_operation
+from alibroker.brokers.alibabacloud.settings import CloudSettings
+from alibroker.brokers.api import Failed, Json, ServiceOffering, Step, Work
+from alibroker.brokers.offerings import load_offerings
+from alibroker.brokers.oss.bindings import Bindings
+from alibroker.brokers.oss.instances import Instances
+from alibroker.brokers.oss.users import RamCalls
+
+_CATALOG: Final = Path(__file__).with_name("catalog.yaml")
+
+
+def create_broker(settings: Mapping[str, str]) -> OssBroker:
+    """Create the broker from the process environment.
+
+    `ALIBROKER_OSS_CATALOG` names a file to use in place of the catalog that comes along; for the
+    rest see `read_settings` and `find_credentials`.
+
+    Raises:
+        SettingsError, CredentialsError, CatalogError: Each names what to change.
+    """
+    offerings = load_offerings(Path(settings.get("ALIBROKER_OSS_CATALOG") or _CATALOG))
+    return OssBroker(offerings, *connect(settings))
+
+
+class OssBroker:
+    """Instances are buckets; bindings are RAM users with a key for the bucket."""
+
+    name = "oss"
+
+    def __init__(
+        self,
+        offerings: Sequence[ServiceOffering],
+        settings: CloudSettings,
+        cloud: CloudClient,
+    ) -> None:
+        self._offerings = offerings
+        self._cloud = cloud
+        self._buckets = Buckets(cloud)
+        self._instances = Instances(self._buckets, settings)
+        self._bindings = Bindings(RamCalls(cloud), self._instances, settings)
+
+    def offerings(self) -> Sequence[ServiceOffering]:
+        """Return what the catalog file says."""
+        return self._offerings
+
+    @ends_operation
+    def provision(self, work: Work) -> Step:
+        """Do the next step towards a bucket."""
+        return self._instances.provision(work)
+
+    def update(self, work: Work) -> Step:  # noqa: ARG002 - the contract's signature
+        """Refuse: no plan is offered as updateable."""
+        return Failed(reason="instances of this plan cannot be changed; create a new one")
+
+    @ends_operation
+    def deprovision(self, work: Work) -> Step:
+        """Do the next step towards there being no bucket."""
+        return self._instances.deprovision(work)
+
+    @ends_operation
+    def bind(self, work: Work) -> Step:
+        """Do the next step towards a key."""
+        return self._bindings.bind(work)
+
+    @ends_operation
+    def unbind(self, work: Work) -> Step:
+        """Do the next step towards there being no key."""
+        return self._bindings.unbind(work)
+
+    def observe(self, works: Sequence[Work]) -> Mapping[str, Json]:
+        """Report every operation: there is no list of what these wait for."""
+        return {work.operation_id: {} for work in works}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._buckets.close()
+        self._cloud.close()

@@ -1,0 +1,69 @@
+"""Names and passwords of database accounts, and the credentials made of them."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from alibroker.brokers.alibabacloud.naming import digest
+from alibroker.brokers.api import Work
+
+DATABASE: Final = "app"
+"""The one database of an instance; every binding of the instance shares it."""
+
+_PASSWORD_LENGTH: Final = 24
+_CLASSES: Final = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "_-")
+_CLASSES_NEEDED: Final = 3  # of upper case, lower case, digits and specials (CreateAccount)
+
+
+def account_name(work: Work) -> str:
+    """Return the account of a binding: the user's choice, or a name that every version takes."""
+    chosen = work.binding_parameters.get("Username")
+    return str(chosen) if chosen else f"u{digest(work.instance_id, work.binding_id, length=15)}"
+
+
+def marker(work: Work) -> str:
+    """Return the account's description, which tells our accounts from others of the same name."""
+    return f"alibroker-{digest(work.instance_id, work.binding_id, length=32)}"
+
+
+def new_password() -> str:
+    """Make a password of characters that need no escape in URLs and shells."""
+    letters = [secrets.choice(characters) for characters in _CLASSES]
+    everything = "".join(_CLASSES)
+    letters += [secrets.choice(everything) for _ in range(_PASSWORD_LENGTH - len(letters))]
+    secrets.SystemRandom().shuffle(letters)
+    return "".join(letters)
+
+
+def password_fault(password: str) -> str | None:
+    """Say what to change in a password that a user chose; None if it may stay."""
+    kinds = {
+        next((i for i, characters in enumerate(_CLASSES[:3]) if char in characters), 3)
+        for char in password
+    }
+    if len(kinds) >= _CLASSES_NEEDED:
+        return None
+    return (
+        "parameters/Password: use at least three of upper-case letters, lower-case letters, digits "
+        "and the characters !@#$%^&*()_+-="
+    )
+
+
+def credentials(
+    *, host: str, port: str, username: str, password: str, database: str
+) -> dict[str, Any]:
+    """Return what an application needs to connect."""
+    user, secret = quote(username, safe=""), quote(password, safe="")
+    query = urlencode({"user": username, "password": password})
+    return {
+        "uri": f"mysql://{user}:{secret}@{host}:{port}/{database}",
+        "jdbcUrl": f"jdbc:mysql://{host}:{port}/{database}?{query}",
+        "host": host,
+        "port": port,
+        "database": database,
+        "username": username,
+        "password": password,
+    }

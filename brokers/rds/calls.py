@@ -1,0 +1,202 @@
+"""The calls to RDS that the steps are made of, with plain arguments and results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aliyunsdkrds.request.v20140815.CreateAccountRequest import CreateAccountRequest
+from aliyunsdkrds.request.v20140815.CreateDatabaseRequest import CreateDatabaseRequest
+from aliyunsdkrds.request.v20140815.CreateDBInstanceRequest import CreateDBInstanceRequest
+from aliyunsdkrds.request.v20140815.DeleteAccountRequest import DeleteAccountRequest
+from aliyunsdkrds.request.v20140815.DeleteDBInstanceRequest import DeleteDBInstanceRequest
+from aliyunsdkrds.request.v20140815.DescribeAccountsRequest import DescribeAccountsRequest
+from aliyunsdkrds.request.v20140815.DescribeDBInstanceAttributeRequest import (
+    DescribeDBInstanceAttributeRequest,
+)
+from aliyunsdkrds.request.v20140815.DescribeDBInstancesRequest import DescribeDBInstancesRequest
+from aliyunsdkrds.request.v20140815.GrantAccountPrivilegeRequest import (
+    GrantAccountPrivilegeRequest,
+)
+from aliyunsdkrds.request.v20140815.ResetAccountPasswordRequest import ResetAccountPasswordRequest
+from aliyunsdkrds.request.v20140815.RevokeAccountPrivilegeRequest import (
+    RevokeAccountPrivilegeRequest,
+)
+
+from alibroker.brokers.alibabacloud.client import CloudClient, common_request
+from alibroker.brokers.alibabacloud.errors import CloudError, Kind
+from alibroker.brokers.rds.order import Order
+
+_PAGE_SIZE: Final = 100  # the most that DescribeDBInstances returns at once
+_MAX_PAGES: Final = 1000
+
+Item = Mapping[str, Any]
+
+
+class RdsCalls:
+    """RDS 2014-08-15, for MySQL. Every method raises `CloudError`."""
+
+    def __init__(self, cloud: CloudClient) -> None:
+        self._cloud = cloud
+
+    def create_instance(
+        self,
+        order: Order,
+        *,
+        client_token: str,
+        description: str,
+        allow_list: str,
+        tags: Mapping[str, str],
+    ) -> Item:
+        """Buy an instance (CreateDBInstance); the same token buys it only once."""
+        request = CreateDBInstanceRequest()
+        request.set_ClientToken(client_token)
+        request.set_DBInstanceDescription(description)
+        request.set_Tags([{"Key": key, "Value": value} for key, value in tags.items()])
+        request.set_PayType("Postpaid")
+        request.set_Engine("MySQL")
+        request.set_EngineVersion(order.engine_version)
+        request.set_DBInstanceClass(order.instance_class)
+        request.set_Category(order.category)
+        request.set_DBInstanceStorage(order.storage)
+        request.set_DBInstanceStorageType(order.storage_type)
+        request.set_DBInstanceNetType("Intranet")
+        request.set_SecurityIPList(allow_list)
+        if order.network_type:
+            request.set_InstanceNetworkType(order.network_type)
+        if order.vpc_id:
+            request.set_VPCId(order.vpc_id)
+        if order.vswitch_id:
+            request.set_VSwitchId(order.vswitch_id)
+        if order.zone_id:
+            request.set_ZoneId(order.zone_id)
+        return self._cloud.call(request)
+
+    def instance(self, instance_id: str) -> Item | None:
+        """Return the attributes of an instance, or None if it is not there.
+
+        The cloud says so in three ways: with two error codes, and with an empty list.
+        """
+        request = DescribeDBInstanceAttributeRequest()
+        request.set_DBInstanceId(instance_id)
+        try:
+            answer = self._cloud.call(request)
+        except CloudError as error:
+            if error.kind is Kind.NOT_FOUND:
+                return None
+            raise
+        items = _items(answer, "Items", "DBInstanceAttribute")
+        return items[0] if items else None
+
+    def instances(self, tag: tuple[str, str], status: str = "") -> list[Item]:
+        """Return all instances with a tag and, if given, a status (DescribeDBInstances)."""
+        found: list[Item] = []
+        for page in range(1, _MAX_PAGES):
+            request = DescribeDBInstancesRequest()
+            request.set_Tags(json.dumps(dict([tag])))
+            request.set_PageSize(_PAGE_SIZE)
+            request.set_PageNumber(page)
+            if status:
+                request.set_DBInstanceStatus(status)
+            items = _items(self._cloud.call(request), "Items", "DBInstance")
+            found += items
+            if len(items) < _PAGE_SIZE:
+                break
+        return found
+
+    def delete_instance(self, instance_id: str) -> None:
+        """Delete an instance (DeleteDBInstance)."""
+        request = DeleteDBInstanceRequest()
+        request.set_DBInstanceId(instance_id)
+        self._cloud.call(request)
+
+    def create_database(self, instance_id: str, name: str) -> None:
+        """Create a database, unless it is there (CreateDatabase)."""
+        request = CreateDatabaseRequest()
+        request.set_DBInstanceId(instance_id)
+        request.set_DBName(name)
+        request.set_CharacterSetName("utf8mb4")
+        try:
+            self._cloud.call(request)
+        except CloudError as error:
+            if error.kind is not Kind.EXISTS:
+                raise
+
+    def create_account(self, instance_id: str, name: str, password: str, description: str) -> None:
+        """Create an account that may do nothing yet (CreateAccount)."""
+        request = CreateAccountRequest()
+        request.set_DBInstanceId(instance_id)
+        request.set_AccountName(name)
+        request.set_AccountType("Normal")
+        request.set_AccountDescription(description)
+        self._cloud.call(request, secrets={"AccountPassword": password})
+
+    def account(self, instance_id: str, name: str) -> Item | None:
+        """Return an account, or None if it is not there (DescribeAccounts)."""
+        request = DescribeAccountsRequest()
+        request.set_DBInstanceId(instance_id)
+        request.set_AccountName(name)
+        try:
+            answer = self._cloud.call(request)
+        except CloudError as error:
+            if error.code == "InvalidAccountName.NotFound":
+                return None
+            raise
+        for item in _items(answer, "Accounts", "DBInstanceAccount"):
+            if item.get("AccountName") == name:
+                return item
+        return None
+
+    def reset_password(self, instance_id: str, name: str, password: str) -> None:
+        """Give an account a new password (ResetAccountPassword)."""
+        request = ResetAccountPasswordRequest()
+        request.set_DBInstanceId(instance_id)
+        request.set_AccountName(name)
+        self._cloud.call(request, secrets={"AccountPassword": password})
+
+    def grant(self, instance_id: str, name: str, database: str) -> None:
+        """Let an account read and write a database (GrantAccountPrivilege)."""
+        request = GrantAccountPrivilegeRequest()
+        request.set_DBInstanceId(instance_id)
+        request.set_AccountName(name)
+        request.set_DBName(database)
+        request.set_AccountPrivilege("ReadWrite")
+        self._cloud.call(request)
+
+    def revoke(self, instance_id: str, name: str, database: str) -> None:
+        """Take an account's privilege away, if it has it (RevokeAccountPrivilege).
+
+        A refusal does not matter, for the privilege ends with the account.
+        """
+        request = RevokeAccountPrivilegeRequest()
+        request.set_DBInstanceId(instance_id)
+        request.set_AccountName(name)
+        request.set_DBName(database)
+        try:
+            self._cloud.call(request)
+        except CloudError as error:
+            if error.kind not in {Kind.NOT_FOUND, Kind.FAILED}:
+                raise
+
+    def delete_account(self, instance_id: str, name: str) -> None:
+        """Delete an account, if it is there (DeleteAccount)."""
+        request = DeleteAccountRequest()
+        request.set_DBInstanceId(instance_id)
+        request.set_AccountName(name)
+        try:
+            self._cloud.call(request)
+        except CloudError as error:
+            if error.kind is not Kind.NOT_FOUND:
+                raise
+
+    def vpc_blocks(self, vpc_id: str) -> list[str]:
+        """Return the address ranges of a VPC (VPC DescribeVpcAttribute)."""
+        answer = self._cloud.call(common_request("Vpc", "DescribeVpcAttribute", VpcId=vpc_id))
+        block = answer.get("CidrBlock")
+        more = (answer.get("SecondaryCidrBlocks") or {}).get("SecondaryCidrBlock") or []
+        return [block, *more] if block else []
+
+
+def _items(answer: Item, outer: str, inner: str) -> list[Item]:
+    return (answer.get(outer) or {}).get(inner) or []

@@ -1,0 +1,101 @@
+"""The steps of deprovision: find, delete, wait until it is gone."""
+
+from __future__ import annotations
+
+from alibroker.brokers.alibabacloud.errors import CloudError, Kind
+from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, tag_value
+from alibroker.brokers.alibabacloud.settings import CloudSettings
+from alibroker.brokers.api import InProgress, Step, Succeeded, Work
+from alibroker.brokers.rds.calls import RdsCalls
+from alibroker.brokers.rds.status import CREATING, DELETING, GONE, RELEASED
+
+
+class Deprovision:
+    """Leaves nothing behind, whatever state provision reached."""
+
+    def __init__(self, calls: RdsCalls, settings: CloudSettings) -> None:
+        self._calls = calls
+        self._settings = settings
+
+    def step(self, work: Work) -> Step:
+        """Do the next step."""
+        if work.resource.get(GONE) or "requested_at" not in work.resource:
+            return Succeeded(resource={GONE: True})  # nothing was ever ordered, or all is done
+        if not work.resource.get("instance_id"):
+            return self._search(work)
+        if work.state.get("phase") == "gone":
+            return self._wait(work)
+        return self._delete(work)
+
+    def _search(self, work: Work) -> Step:
+        """Look for what a request may have bought whose answer was lost.
+
+        Until such a request has settled, finding nothing proves nothing.
+        """
+        items = self._calls.instances((INSTANCE_TAG, tag_value(work.instance_id)))
+        for item in items:
+            status = item.get("DBInstanceStatus")
+            if status != RELEASED:
+                return InProgress(
+                    description="The database is being deleted",
+                    resource={"instance_id": item["DBInstanceId"], "created_at": work.now},
+                    state={"searched": True} | ({"phase": "gone"} if status == DELETING else {}),
+                )
+        searching_since = work.state.get("searching_since", work.now)
+        quiet = work.now - searching_since
+        if work.state.get("searched") or quiet >= self._settings.settle:
+            return Succeeded(resource={GONE: True})
+        return InProgress(
+            description="Making sure that no database was created",
+            state={"searching_since": searching_since},
+            poll_after=min(self._settings.poll_interval, self._settings.settle - quiet),
+        )
+
+    def _delete(self, work: Work) -> Step:
+        try:
+            self._calls.delete_instance(work.resource["instance_id"])
+        except CloudError as error:
+            if error.kind is Kind.NOT_FOUND:
+                return self._gone(work)
+            if error.kind is Kind.RETRY:
+                return self._in_progress(
+                    work,
+                    "The database will be deleted when it is no longer busy",
+                    {"leaves": CREATING},
+                )
+            raise
+        return self._in_progress(
+            work, "The database is being deleted", {"phase": "gone", "leaves": DELETING}
+        )
+
+    def _wait(self, work: Work) -> Step:
+        item = self._calls.instance(work.resource["instance_id"])
+        if item is None or item["DBInstanceStatus"] == RELEASED:
+            return self._gone(work)
+        if item["DBInstanceStatus"] == DELETING:
+            return self._in_progress(
+                work, "The database is being deleted", {"phase": "gone", "leaves": DELETING}
+            )
+        return self._in_progress(work, "The database is being deleted", {})
+
+    def _gone(self, work: Work) -> Step:
+        if work.now - work.resource.get("created_at", 0.0) < self._settings.settle and (
+            work.state.get("phase") != "gone"
+        ):
+            # A new instance is not found for a moment either.
+            return self._in_progress(work, "The database is being deleted", {})
+        if work.state.get("searched"):
+            return InProgress(
+                description="Making sure that no database is left",
+                resource={"instance_id": ""},
+                state={"searched": True},
+            )
+        return Succeeded(resource={GONE: True})
+
+    def _in_progress(self, work: Work, text: str, state: dict[str, object]) -> InProgress:
+        kept = {"searched": True} if work.state.get("searched") else {}
+        return InProgress(
+            description=text,
+            state={"since": work.now, **kept, **state},
+            poll_after=self._settings.poll_interval,
+        )

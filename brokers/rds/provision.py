@@ -1,0 +1,133 @@
+"""The steps of provision: intend, buy, wait until it runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alibroker.brokers.alibabacloud.errors import CloudError, Kind
+from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, digest, tag_value, tags
+from alibroker.brokers.alibabacloud.settings import CloudSettings
+from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
+from alibroker.brokers.rds.calls import Item, RdsCalls
+from alibroker.brokers.rds.networks import Networks
+from alibroker.brokers.rds.order import order_of
+from alibroker.brokers.rds.status import CREATING, DELETING_STATUSES, GONE, RUNNING
+
+_TOKEN_SECONDS: Final = 300.0  # the cloud remembers client tokens for a time it does not publish
+_TOKEN_USED: Final = frozenset({"IdempotentParameterMismatch", "InvalidRequestId"})
+
+
+class Provision:
+    """Buys an instance exactly once, whatever crashes and whatever answer is lost."""
+
+    def __init__(self, calls: RdsCalls, networks: Networks, settings: CloudSettings) -> None:
+        self._calls = calls
+        self._networks = networks
+        self._settings = settings
+
+    def step(self, work: Work) -> Step:
+        """Do the next step."""
+        match work.state.get("phase"):
+            case "create":
+                return self._create(work)
+            case "wait":
+                return self._wait(work)
+            case _:
+                return _intend(work, attempt=1)
+
+    def _create(self, work: Work) -> Step:
+        if work.now - work.resource["requested_at"] > _TOKEN_SECONDS:
+            # Too long ago to trust the token: was it bought already?
+            return self._found(work) or _intend(work, attempt=work.resource["attempt"])
+        order = order_of(work, self._settings)
+        try:
+            allow_list = self._networks.allow_list(order.vpc_id)
+        except CloudError as error:
+            if error.kind is Kind.NOT_FOUND:
+                return Failed(reason=f"there is no VPC {order.vpc_id} in {self._settings.region}")
+            raise
+        try:
+            answer = self._calls.create_instance(
+                order,
+                client_token=work.resource["client_token"],
+                description=description(work.instance_id),
+                allow_list=allow_list,
+                tags=tags(work, self._settings.name),
+            )
+        except CloudError as error:
+            if error.code in _TOKEN_USED:
+                return self._token_used(work)
+            raise
+        return self._bought(work, answer)
+
+    def _token_used(self, work: Work) -> Step:
+        """Find what an earlier request with the same token bought."""
+        found = self._found(work)
+        if found is not None:
+            return found
+        first = work.state.get("token_used_at", work.now)
+        if work.now - first > self._settings.settle:
+            return _intend(work, attempt=work.resource["attempt"] + 1)
+        return InProgress(
+            description="Looking for the instance that was ordered",
+            state={"phase": "create", "token_used_at": first},
+            poll_after=self._settings.poll_interval,
+        )
+
+    def _found(self, work: Work) -> Step | None:
+        items = self._calls.instances((INSTANCE_TAG, tag_value(work.instance_id)))
+        for item in items:
+            if item.get("DBInstanceStatus") not in DELETING_STATUSES:
+                return self._bought(work, item)
+        return None
+
+    def _bought(self, work: Work, item: Item) -> InProgress:
+        facts = {
+            "instance_id": item["DBInstanceId"],
+            "region": self._settings.region,
+            "created_at": work.now,
+        }
+        return InProgress(
+            description="The database is being created",
+            state={"phase": "wait", "leaves": CREATING, "since": work.now},
+            resource=facts | _endpoint(item),
+            poll_after=self._settings.poll_interval,
+        )
+
+    def _wait(self, work: Work) -> Step:
+        item = self._calls.instance(work.resource["instance_id"])
+        if item is None and work.now - work.resource["created_at"] > self._settings.settle:
+            return Failed(reason=f"the instance {work.resource['instance_id']} has disappeared")
+        status = str(item["DBInstanceStatus"]) if item is not None else CREATING
+        if status in DELETING_STATUSES:
+            return Failed(reason=f"the instance {work.resource['instance_id']} is being deleted")
+        if item is not None and status == RUNNING:
+            return Succeeded(resource=_endpoint(item) | {GONE: False})
+        return InProgress(
+            description=f"The database is being created ({status})",
+            state={"phase": "wait", "leaves": status, "since": work.now},
+            poll_after=self._settings.poll_interval,
+        )
+
+
+def description(instance_id: str) -> str:
+    """Return the instance's description: a letter first, 64 characters at most."""
+    text = f"alibroker-{instance_id}"
+    if len(text) <= 64 and text.replace("-", "").replace("_", "").isalnum() and text.isascii():  # noqa: PLR2004 - of ModifyDBInstanceDescription
+        return text
+    return f"alibroker-{digest(instance_id, length=52)}"
+
+
+def _intend(work: Work, *, attempt: int) -> InProgress:
+    """Make durable that an instance is about to be bought, before it is."""
+    token = digest(work.operation_id, work.instance_id, str(attempt), length=52)
+    return InProgress(
+        description="The database is being ordered",
+        state={"phase": "create"},
+        resource={"client_token": token, "attempt": attempt, "requested_at": work.now},
+    )
+
+
+def _endpoint(item: Item) -> dict[str, str]:
+    names = {"host": "ConnectionString", "port": "Port"}
+    return {key: str(item[name]) for key, name in names.items() if item.get(name)}

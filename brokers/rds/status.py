@@ -1,0 +1,14 @@
+"""The states of an instance (DBInstanceStatus) that the steps tell apart; any other is 'busy'."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CREATING: Final = "Creating"
+RUNNING: Final = "Running"
+DELETING: Final = "Deleting"
+RELEASED: Final = "Released"
+DELETING_STATUSES: Final = frozenset({DELETING, RELEASED})
+
+GONE: Final = "gone"
+"""Name of the fact that a deprovision has ended well."""

@@ -1,0 +1,61 @@
+"""The steps of unbind: revoke, delete the account, wait until it is gone."""
+
+from __future__ import annotations
+
+from alibroker.brokers.alibabacloud.errors import CloudError, Kind
+from alibroker.brokers.alibabacloud.settings import CloudSettings
+from alibroker.brokers.api import InProgress, Step, Succeeded, Work
+from alibroker.brokers.rds import accounts
+from alibroker.brokers.rds.bind import BOUND
+from alibroker.brokers.rds.calls import RdsCalls
+
+_POLL_SECONDS = 3.0
+
+
+class Unbind:
+    """Takes a binding's account away, whatever state bind reached."""
+
+    def __init__(self, calls: RdsCalls, settings: CloudSettings) -> None:
+        self._calls = calls
+        self._settle = settings.settle
+        self._poll = min(_POLL_SECONDS, settings.poll_interval)
+
+    def step(self, work: Work) -> Step:
+        """Do the next step."""
+        name = work.binding_resource.get("username")
+        instance_id = work.resource.get("instance_id")
+        if not name or not instance_id:
+            return Succeeded()  # bind never asked the cloud for anything
+        try:
+            return self._delete(work, instance_id, name)
+        except CloudError as error:
+            if error.kind is Kind.NOT_FOUND and error.code.startswith("InvalidDBInstance"):
+                return Succeeded()  # the whole instance is gone
+            raise
+
+    def _delete(self, work: Work, instance_id: str, name: str) -> Step:
+        account = self._calls.account(instance_id, name)
+        if account is None:
+            return self._absent(work)
+        if account.get("AccountDescription") != accounts.marker(work):
+            return Succeeded()  # bind failed because this account was there before
+        if not work.state.get("revoked"):
+            self._calls.revoke(instance_id, name, accounts.DATABASE)
+        self._calls.delete_account(instance_id, name)
+        return InProgress(
+            description="The account is being deleted",
+            state={"revoked": True},
+            poll_after=self._poll,
+        )
+
+    def _absent(self, work: Work) -> Step:
+        """Believe that there is no account, but not while a lost request may still create it."""
+        since = work.state.get("absent_since", work.now)
+        known = work.binding_resource.get(BOUND) or work.state.get("revoked")
+        if known or work.now - since >= self._settle:
+            return Succeeded()
+        return InProgress(
+            description="Making sure that no account was created",
+            state={"absent_since": since},
+            poll_after=min(self._poll, self._settle - (work.now - since)),
+        )

@@ -1,0 +1,24 @@
+"""`alibroker`: the commands."""
+
+from __future__ import annotations
+
+import click
+
+from alibroker.cli.demo import demo
+from alibroker.cli.run import run
+
+
+@click.group()
+def main() -> None:
+    """Open Service Broker for Alibaba Cloud.
+
+    In production `gunicorn`, started where gunicorn.conf.py lies, runs the broker; these commands
+    are for trying it out.
+    """
+
+
+main.add_command(run)
+main.add_command(demo)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The etcd program on this machine: where it is, and whether its version is fit.
+
+`python -m alibroker.etcd.binary` prints its path and version, or what to install.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from alibroker.etcd import versions
+from alibroker.etcd.errors import EtcdError
+from alibroker.etcd.versions import EtcdVersionError, Version
+
+VARIABLE: Final = "ALIBROKER_ETCD_BINARY"
+
+_TIMEOUT: Final = 10.0  # seconds; etcd prints its version in milliseconds
+_VERSION_LINE: Final = re.compile(r"^etcd Version: *(\S.*)$", re.MULTILINE)
+
+_DEBIAN: Final = (
+    "install it with `sudo apt-get install etcd-server etcd-client`, then "
+    "`sudo systemctl disable --now etcd`, as the broker starts its own "
+    "(Debian 12, Ubuntu 24.04 or later; what older releases offer is refused)"
+)
+_INSTALL: Final[Mapping[str, str]] = {
+    "debian": _DEBIAN,
+    "ubuntu": _DEBIAN,
+    "fedora": "install it with `sudo dnf install etcd`",
+    "alpine": "install it with `sudo apk add etcd etcd-ctl` (repository: community)",
+    "darwin": "install it with `brew install etcd`",
+}
+_INSTALL_ANYWHERE: Final = "install it from https://etcd.io/docs/latest/install/"
+
+
+class EtcdNotFoundError(EtcdError):
+    """There is no etcd program, or it cannot be run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """An etcd program that may be used.
+
+    Attributes:
+        path: where it is.
+        version: what it says of itself.
+        warnings: known faults of that version that do not stand against its use.
+    """
+
+    path: Path
+    version: str
+    warnings: tuple[str, ...]
+
+    @property
+    def number(self) -> Version:
+        """The version as numbers."""
+        return versions.parse(self.version)
+
+
+def find(
+    environment: Mapping[str, str] | None = None,
+    *,
+    path: Path | None = None,
+    allow_unsafe: bool = False,
+) -> Binary:
+    """Find etcd: at `path`, else at $ALIBROKER_ETCD_BINARY, else on PATH.
+
+    Args:
+        environment: instead of the process's own.
+        path: the program, if it is known.
+        allow_unsafe: turns the refusal of a version into a warning.
+
+    Raises:
+        EtcdNotFoundError: there is none, or it does not run.
+        EtcdVersionError: its version is refused.
+    """
+    environment = os.environ if environment is None else environment
+    path = path or _locate(environment)
+    version = _ask(path)
+    try:
+        warnings = versions.judge(version)
+    except EtcdVersionError as error:
+        if not allow_unsafe:
+            raise EtcdVersionError(f"{error} ({path}); {install_hint()}") from None
+        versions.parse(version)
+        warnings = (str(error),)
+    return Binary(path, version, warnings)
+
+
+def install_hint() -> str:
+    """Say how to install etcd on this system."""
+    system = platform.system().lower()
+    if system != "linux":
+        return _INSTALL.get(system, _INSTALL_ANYWHERE)
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return _INSTALL_ANYWHERE
+    names = [release.get("ID", ""), *release.get("ID_LIKE", "").split()]
+    return next((_INSTALL[name] for name in names if name in _INSTALL), _INSTALL_ANYWHERE)
+
+
+def _locate(environment: Mapping[str, str]) -> Path:
+    configured = environment.get(VARIABLE)
+    if configured:
+        found = shutil.which(configured, path=environment.get("PATH"))
+        if found is None:
+            raise EtcdNotFoundError(f"{VARIABLE} is {configured!r}, which is no program to run")
+    else:
+        found = shutil.which("etcd", path=environment.get("PATH"))
+        if found is None:
+            raise EtcdNotFoundError(f"etcd was not found on PATH; {install_hint()}")
+    return Path(found).absolute()
+
+
+def _ask(path: Path) -> str:
+    # A flag that is repeated in the environment makes etcd exit before it says anything.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ETCD_")}
+    try:
+        done = subprocess.run(  # noqa: S603 - the operator's own choice of a program
+            [path, "--version"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EtcdNotFoundError(f"`{path} --version` cannot be run: {error}") from error
+    line = _VERSION_LINE.search(done.stdout.decode(errors="replace"))
+    if done.returncode != 0 or line is None:
+        raise EtcdVersionError(
+            f"`{path} --version` does not say a version of etcd (exit code {done.returncode}); "
+            f"{install_hint()}"
+        )
+    return line.group(1).strip()
+
+
+def main() -> int:
+    """Print path, version and warnings, or what is wrong; return the exit code."""
+    try:
+        binary = find()
+    except EtcdError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - this is the program's answer
+        return 1
+    for warning in binary.warnings:
+        print(f"warning: {warning}", file=sys.stderr)  # noqa: T201 - the same
+    print(f"{binary.path} {binary.version}")  # noqa: T201 - the same
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,265 @@
+"""The broker's client of etcd: batches of compared writes, linearizable reads, snapshots."""
+
+import time
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+from etcd3.etcdrpc import (
+    AlarmRequest,
+    AlarmType,
+    RangeRequest,
+    RequestOp,
+    StatusRequest,
+    TxnRequest,
+)
+
+from alibroker.etcd import history, transaction
+from alibroker.etcd.connection import Connection
+from alibroker.etcd.endpoint import Endpoint, Tls
+from alibroker.etcd.errors import EtcdUnavailableError, EtcdUnknownError, ReplyTooLargeError
+from alibroker.etcd.keys import STORE
+from alibroker.etcd.scan import Scan
+from alibroker.etcd.transaction import (
+    MAX_BYTES,
+    MAX_ENTRIES,
+    Committed,
+    Entry,
+    KeyValue,
+    Lost,
+    key_value,
+)
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_ENTRIES",
+    "Committed",
+    "Entry",
+    "Etcd",
+    "KeyValue",
+    "Lost",
+    "Scan",
+    "Status",
+    "Tls",
+]
+
+_RANGE: Final = attrgetter("kv.Range")
+_TXN: Final = attrgetter("kv.Txn")
+_STATUS: Final = attrgetter("maintenance.Status")
+_ALARM: Final = attrgetter("maintenance.Alarm")
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What a member says about itself and its cluster.
+
+    Attributes:
+        version: the member's version, such as "3.4.23".
+        size: bytes of the database file.
+        revision: the store's revision.
+        alarms: names of the raised alarms: "NOSPACE" (full) or "CORRUPT".
+    """
+
+    version: str
+    size: int
+    revision: int
+    alarms: tuple[str, ...]
+
+
+class Etcd:
+    """A synchronous client for any number of threads. Every call ends within its timeout.
+
+    No connection exists before the first call, which must be made after the last fork.
+
+    Args:
+        endpoints: `unix:/path/to/socket`, `http://host:port` or `https://host:port`, all of one
+            cluster.
+        tls: certificates for https endpoints.
+        attempt_timeout: seconds after which a first attempt is given up and repeated, on the next
+            endpoint if there is one; every later attempt of a call waits twice as long.
+
+    Raises:
+        ValueError: there is no endpoint, or one cannot be understood.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[str], *, tls: Tls | None = None, attempt_timeout: float = 0.5
+    ) -> None:
+        if not endpoints:
+            raise ValueError("no etcd endpoint is given")
+        self._connection = Connection(
+            [Endpoint.parse(endpoint) for endpoint in endpoints], tls, attempt_timeout
+        )
+
+    def commit(
+        self, entries: Sequence[Entry], *, timeout: float, in_doubt: bool = False
+    ) -> list[Committed | Lost]:
+        """Write a batch in one transaction, in which every entry wins or loses on its own.
+
+        All compares are made against the state before the batch. An attempt whose answer is lost
+        is repeated, which is harmless: what was applied no longer compares. If a compare fails
+        then, the key's history tells whether it was this very value that came first; so values
+        should be unique (records with a sealed part or a time are).
+
+        Args:
+            entries: at most MAX_ENTRIES, MAX_BYTES in sum of their sizes, each key once.
+            timeout: seconds after which to give up.
+            in_doubt: an earlier commit of the same entries ended in EtcdUnknownError.
+
+        Returns:
+            An outcome per entry, in their order.
+
+        Raises:
+            ValueError: the batch exceeds a limit.
+            EtcdUnavailableError: nothing was applied.
+            EtcdUnknownError: any or all may be applied, now or a moment later.
+            EtcdFullError: the store is full, nothing was applied; deletes alone still work.
+            EtcdRejectedError: etcd refused the batch, nothing was applied.
+        """
+        transaction.check(entries)
+        if not entries:
+            return []
+        deadline = time.monotonic() + timeout
+        answer = self._connection.call(
+            _TXN, transaction.request(entries), timeout=timeout, changes=True
+        )
+        outcomes = transaction.outcomes(answer.reply)
+        if in_doubt or answer.in_doubt:
+            return self._settle(entries, outcomes, answer.reply.header.revision, deadline)
+        return outcomes
+
+    def read(self, keys: Sequence[str], *, timeout: float) -> list[KeyValue | None]:
+        """Read keys linearizably: what was committed before the call is seen.
+
+        More than MAX_ENTRIES keys are read in several steps, which may see different revisions.
+
+        Args:
+            keys: what to read.
+            timeout: seconds for each step.
+
+        Returns:
+            What each key holds, in the order of `keys`; None for a key that does not exist.
+
+        Raises:
+            EtcdUnavailableError: etcd does not answer.
+            EtcdRejectedError: etcd refused the read.
+        """
+        found: list[KeyValue | None] = []
+        step = MAX_ENTRIES
+        while len(found) < len(keys):
+            some = keys[len(found) : len(found) + step]
+            ops = [RequestOp(request_range=RangeRequest(key=key.encode())) for key in some]
+            try:
+                reply = self._ask(_TXN, TxnRequest(success=ops), timeout)
+            except ReplyTooLargeError:
+                if step == 1:
+                    raise
+                step = max(1, step // 8)
+                continue
+            for response in reply.responses:
+                pairs = response.response_range.kvs
+                found.append(key_value(pairs[0]) if pairs else None)
+        return found
+
+    def scan(
+        self,
+        *prefixes: str,
+        timeout: float = 10.0,
+        revision: int = 0,
+        restarted: Callable[[], None] | None = None,
+    ) -> Scan:
+        """Iterate over all keys under the prefixes, in one consistent snapshot.
+
+        Fetch the first page at once, so that the snapshot's revision is known.
+
+        Args:
+            prefixes: none of them empty; each should end in "/", or "/a/1" finds "/a/10" too.
+            timeout: seconds that one page of keys may take.
+            revision: a past revision to look at; 0 for the present.
+            restarted: forgets what was handed out, when the snapshot is compacted away under the
+                scan and it begins anew. Without it, that raises EtcdCompactedError.
+
+        Raises:
+            ValueError: a prefix is empty.
+            EtcdUnavailableError: etcd does not answer (also while iterating).
+            EtcdCompactedError: `revision` is no longer kept.
+        """
+        if not all(prefixes):
+            raise ValueError("a scan needs prefixes that are not empty")
+        return Scan(
+            lambda request: self._ask(_RANGE, request, timeout),
+            prefixes,
+            revision=revision,
+            restarted=restarted,
+        )
+
+    def ping(self, *, timeout: float) -> int:
+        """Prove that a linearizable read is answered, which takes a leader and a majority.
+
+        Returns:
+            The store's revision.
+
+        Raises:
+            EtcdUnavailableError: it is not answered within `timeout` (seconds).
+        """
+        request = RangeRequest(key=STORE.encode(), keys_only=True)
+        revision: int = self._ask(_RANGE, request, timeout).header.revision
+        return revision
+
+    def status(self, *, timeout: float) -> Status:
+        """Ask the member in use for its version, size, revision and alarms.
+
+        Raises:
+            EtcdUnavailableError: it does not answer within `timeout` (seconds).
+        """
+        reply = self._ask(_STATUS, StatusRequest(), timeout)
+        alarms = self._ask(_ALARM, AlarmRequest(action=AlarmRequest.GET), timeout).alarms
+        return Status(
+            version=reply.version,
+            size=reply.dbSize,
+            revision=reply.header.revision,
+            alarms=tuple(sorted({AlarmType.Name(member.alarm) for member in alarms})),
+        )
+
+    def close(self) -> None:
+        """Close all connections; later calls raise EtcdUnavailableError. Idempotent."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close all connections."""
+        self.close()
+
+    def _settle(
+        self,
+        entries: Sequence[Entry],
+        outcomes: Sequence[Committed | Lost],
+        revision: int,
+        deadline: float,
+    ) -> list[Committed | Lost]:
+        def read_at(key: str, past: int) -> KeyValue | None:
+            request = RangeRequest(key=key.encode(), revision=past)
+            pairs = self._ask(_RANGE, request, deadline - time.monotonic()).kvs
+            return key_value(pairs[0]) if pairs else None
+
+        try:
+            return [
+                history.settle(entry, outcome, revision, read_at)
+                if isinstance(outcome, Lost)
+                else outcome
+                for entry, outcome in zip(entries, outcomes, strict=True)
+            ]
+        except EtcdUnavailableError as error:
+            raise EtcdUnknownError(f"a lost answer could not be cleared up: {error}") from error
+
+    def _ask(self, method: Callable[[Any], Any], request: Any, timeout: float) -> Any:
+        return self._connection.call(method, request, timeout=timeout, changes=False).reply

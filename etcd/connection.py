@@ -1,0 +1,219 @@
+"""Calls to whichever etcd server answers: deadlines, retries, errors sorted by their meaning."""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final
+
+import grpc
+from etcd3.etcdrpc import KVStub, MaintenanceStub
+
+from alibroker.etcd.endpoint import Endpoint, Tls
+from alibroker.etcd.errors import (
+    EtcdCompactedError,
+    EtcdError,
+    EtcdFullError,
+    EtcdRejectedError,
+    EtcdUnavailableError,
+    EtcdUnknownError,
+    ReplyTooLargeError,
+)
+
+# A member that has lost its leader answers at once, instead of letting the call hang.
+_METADATA: Final = (("hasleader", "true"),)
+
+_FIRST_PAUSE: Final = 0.01
+_LONGEST_PAUSE: Final = 0.1
+
+_REFUSALS: Final = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+
+
+class Stubs:
+    """The generated stubs over one channel."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self.channel = channel
+        self.kv = KVStub(channel)
+        self.maintenance = MaintenanceStub(channel)
+
+
+Method = Callable[[Stubs], Callable[..., Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply, and whether an earlier attempt of the same call may have been applied too."""
+
+    reply: Any
+    in_doubt: bool
+
+
+class _Fault(Enum):
+    UNREACHED = auto()
+    AMBIGUOUS = auto()
+
+
+class Connection:
+    """One channel per endpoint, used stickily, from any number of threads.
+
+    Channels are made at the first call: an object made before a fork is harmless until used.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], tls: Tls | None, attempt_timeout: float
+    ) -> None:
+        self._endpoints = tuple(endpoints)
+        self._tls = tls
+        self._attempt_timeout = attempt_timeout
+        self._lock = threading.Lock()
+        self._members: tuple[Stubs, ...] = ()
+        self._turn = 0
+        self._pid = 0
+        self._closed = threading.Event()
+
+    def call(self, method: Method, request: Any, *, timeout: float, changes: bool) -> Answer:
+        """Repeat a call until it is answered or `timeout` (seconds) is over.
+
+        A change may reach etcd more than once; its request must make the second time harmless.
+
+        Raises:
+            EtcdUnavailableError: no server answered, and nothing was applied.
+            EtcdUnknownError: a change may have been applied, but no answer came.
+            EtcdRejectedError: etcd refused the request.
+            EtcdFullError: etcd has no space left for the change.
+            RuntimeError: the client was used before the process forked.
+        """
+        deadline = time.monotonic() + timeout
+        attempt_timeout = self._attempt_timeout
+        pause = _FIRST_PAUSE
+        in_doubt = False
+        cause: grpc.RpcError | None = None
+        while (remaining := deadline - time.monotonic()) > 0 and not self._closed.is_set():
+            turn, stubs = self._member()
+            try:
+                reply = method(stubs)(
+                    request, timeout=min(attempt_timeout, remaining), metadata=_METADATA
+                )
+            except grpc.RpcError as error:
+                cause = error
+                fault = _sort(error, changes=changes)
+                if isinstance(fault, EtcdError):
+                    if in_doubt:
+                        break
+                    raise fault from error
+                if fault is _Fault.AMBIGUOUS:
+                    in_doubt = changes
+                    # A slow disk or a large commit must not be cut short for ever.
+                    attempt_timeout *= 2
+                self._move_on(turn)
+            except ValueError:
+                # gRPC's answer to a call on a channel that another thread has just closed.
+                if not self._closed.is_set():
+                    raise
+            else:
+                return Answer(reply, in_doubt)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            # The jitter keeps the writers of many brokers apart; it is no secret.
+            wait = pause * random.uniform(0.5, 1.0)  # noqa: S311 - see above
+            self._closed.wait(min(wait, max(0.0, deadline - time.monotonic())))
+        raise self._surrender(cause, in_doubt=in_doubt, timeout=timeout) from cause
+
+    def close(self) -> None:
+        """End calls in flight and refuse further ones. Idempotent."""
+        self._closed.set()
+        with self._lock:
+            members, self._members = self._members, ()
+        for member in members:
+            member.channel.close()
+
+    def _member(self) -> tuple[int, Stubs]:
+        members = self._members
+        if not members:
+            with self._lock:
+                if not self._members:
+                    self._members = self._connect()
+                    self._pid = os.getpid()
+                members = self._members
+        if self._pid != os.getpid():
+            raise RuntimeError(
+                "this etcd client was used before the process forked; gRPC does not survive that"
+            )
+        turn = self._turn
+        return turn, members[turn % len(members)]
+
+    def _connect(self) -> tuple[Stubs, ...]:
+        try:
+            return tuple(Stubs(endpoint.connect(self._tls)) for endpoint in self._endpoints)
+        except OSError as error:
+            raise EtcdUnavailableError(f"a certificate for etcd cannot be read: {error}") from error
+
+    def _move_on(self, turn: int) -> None:
+        with self._lock:
+            # Of many threads that fail on one server only the first moves them all.
+            if self._turn == turn:
+                self._turn += 1
+
+    def _surrender(
+        self, cause: grpc.RpcError | None, *, in_doubt: bool, timeout: float
+    ) -> EtcdError:
+        targets = ", ".join(endpoint.target for endpoint in self._endpoints)
+        if self._closed.is_set():
+            reason = "the client is closed"
+        elif cause is None:
+            reason = "no time was left to ask"
+        else:
+            reason = _reason(cause)
+        if in_doubt:
+            return EtcdUnknownError(
+                f"no certain answer from etcd ({targets}) within {timeout:g} s, "
+                f"the change may have been applied: {reason}"
+            )
+        return EtcdUnavailableError(
+            f"no answer from etcd ({targets}) within {timeout:g} s: {reason}"
+        )
+
+
+def _sort(error: grpc.RpcError, *, changes: bool) -> _Fault | EtcdError:
+    """Tell what an error means: a typed refusal, or a fault after which to try again."""
+    code, text = error.code(), (error.details() or "")
+    if code is grpc.StatusCode.UNAVAILABLE:
+        # The only two texts that prove that the request was not taken in.
+        if "failed to connect" in text or "no leader" in text:
+            return _Fault.UNREACHED
+        return _Fault.AMBIGUOUS
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        if "space exceeded" in text:
+            return EtcdFullError(
+                f"etcd has reached its space quota ({text}); compact and defragment it, "
+                "raise --quota-backend-bytes if need be, then disarm the NOSPACE alarm"
+            )
+        if "too many requests" in text:
+            return _Fault.UNREACHED
+        if changes:
+            return _Fault.AMBIGUOUS
+        return ReplyTooLargeError(f"etcd: {text}")
+    if "compacted" in text and code is grpc.StatusCode.OUT_OF_RANGE:
+        return EtcdCompactedError(f"etcd: {text}")
+    if code in _REFUSALS:
+        return EtcdRejectedError(f"etcd refused the request: {_reason(error)}")
+    return _Fault.AMBIGUOUS
+
+
+def _reason(error: grpc.RpcError) -> str:
+    return f"{error.code().name}: {error.details() or 'no details'}"

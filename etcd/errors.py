@@ -1,0 +1,29 @@
+"""What can go wrong between the broker and etcd, sorted by what the caller may conclude."""
+
+
+class EtcdError(Exception):
+    """Base of every error that a call to etcd can end with."""
+
+
+class EtcdUnavailableError(EtcdError):
+    """etcd could not be reached or has no leader; nothing was applied."""
+
+
+class EtcdUnknownError(EtcdError):
+    """The answer to a change was lost; it may have been applied, now or a moment later."""
+
+
+class EtcdRejectedError(EtcdError):
+    """etcd answered no; nothing was applied, and asking again would not help."""
+
+
+class EtcdCompactedError(EtcdRejectedError):
+    """The revision that was asked for is no longer kept."""
+
+
+class ReplyTooLargeError(EtcdRejectedError):
+    """The answer to a read exceeds what one message may hold; ask for less at a time."""
+
+
+class EtcdFullError(EtcdError):
+    """The store has reached its space quota: it serves reads and deletes, but no other change."""

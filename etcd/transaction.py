@@ -1,0 +1,151 @@
+"""A batch of compared writes as one etcd transaction, and what came of each."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from etcd3.etcdrpc import (
+    Compare,
+    DeleteRangeRequest,
+    PutRequest,
+    RangeRequest,
+    RequestOp,
+    TxnRequest,
+)
+
+# etcd accepts N nested transactions of m operations or compares each if N + m <= 128 (its
+# default --max-txn-ops), which leaves room for some guards per entry.
+MAX_OPERATIONS: Final = 128
+MAX_ENTRIES: Final = 100
+
+# etcd refuses requests of 1.5 MiB by default (--max-request-bytes); the rest is for the framing.
+MAX_BYTES: Final = 1_000_000
+
+
+class KeyValue(msgspec.Struct, frozen=True, gc=False):
+    """A key as it stands; `revision` is the store's revision of its last change."""
+
+    key: str
+    value: bytes
+    revision: int
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A write of one key that happens only if nothing it was decided on has changed.
+
+    Attributes:
+        key: what to write.
+        value: the new value; None deletes the key.
+        expected: the key's revision when the decision was made; 0 if it did not exist.
+        guards: further keys and the revisions that they must still have (0: must not exist).
+    """
+
+    key: str
+    value: bytes | None
+    expected: int
+    guards: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes that count towards MAX_BYTES; the key is counted thrice, as it is sent."""
+        return (
+            3 * len(self.key.encode())
+            + len(self.value or b"")
+            + sum(len(key.encode()) for key, _ in self.guards)
+        )
+
+
+class Committed(msgspec.Struct, frozen=True, gc=False):
+    """The entry is durable. `revision` is what its key is to be compared with from now on."""
+
+    revision: int
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """The entry was not applied, as a compare failed; nothing else of the batch is touched by that.
+
+    `current` is what the key holds. If its revision is the one that the entry expected, a guard
+    has failed.
+    """
+
+    current: KeyValue | None
+
+
+def check(entries: Sequence[Entry]) -> None:
+    """Refuse a batch that etcd would refuse as a whole.
+
+    Raises:
+        ValueError: too many entries, guards or bytes, a key twice, or a delete of nothing.
+    """
+    if len(entries) > MAX_ENTRIES:
+        raise ValueError(f"{len(entries)} entries in one commit; at most {MAX_ENTRIES} fit")
+    compares = 1 + max((len(entry.guards) for entry in entries), default=0)
+    if len(entries) + compares > MAX_OPERATIONS:
+        raise ValueError(
+            f"{len(entries)} entries with up to {compares - 1} guards in one commit; entries and "
+            f"compares per entry must not exceed {MAX_OPERATIONS} together"
+        )
+    size = sum(entry.size for entry in entries)
+    if size > MAX_BYTES:
+        raise ValueError(f"{size} bytes in one commit; at most {MAX_BYTES} fit")
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.key in seen:
+            raise ValueError(f"{entry.key!r} is written twice in one commit")
+        if entry.value is None and entry.expected == 0:
+            raise ValueError(f"{entry.key!r} is to be deleted on the condition of its absence")
+        seen.add(entry.key)
+
+
+def request(entries: Sequence[Entry]) -> Any:
+    """Build one transaction with a nested one per entry, so that each fails on its own."""
+    # etcd overlooks nested puts when it checks its space quota, and would fill the disk until it
+    # dies. A put in the branch that is never taken, as nothing is compared, is what it counts.
+    written = next((entry.key for entry in entries if entry.value is not None), None)
+    counted = [] if written is None else [_put(written.encode(), b"")]
+    nested = [RequestOp(request_txn=_nested(entry)) for entry in entries]
+    return TxnRequest(success=nested, failure=counted)
+
+
+def _nested(entry: Entry) -> Any:
+    key = entry.key.encode()
+    write = (
+        RequestOp(request_delete_range=DeleteRangeRequest(key=key))
+        if entry.value is None
+        else _put(key, entry.value)
+    )
+    return TxnRequest(
+        compare=[
+            _unchanged(key, entry.expected),
+            *(_unchanged(guard.encode(), revision) for guard, revision in entry.guards),
+        ],
+        success=[write],
+        failure=[RequestOp(request_range=RangeRequest(key=key))],
+    )
+
+
+def _put(key: bytes, value: bytes) -> Any:
+    return RequestOp(request_put=PutRequest(key=key, value=value))
+
+
+def _unchanged(key: bytes, revision: int) -> Any:
+    return Compare(key=key, target=Compare.MOD, result=Compare.EQUAL, mod_revision=revision)
+
+
+def outcomes(reply: Any) -> list[Committed | Lost]:
+    """Read the reply to a `request`: an outcome per entry, in their order."""
+    # Only the header of the outer reply carries the revision; the nested ones say 0.
+    revision: int = reply.header.revision
+    return [_outcome(nested.response_txn, revision) for nested in reply.responses]
+
+
+def _outcome(nested: Any, revision: int) -> Committed | Lost:
+    if nested.succeeded:
+        return Committed(revision)
+    found = nested.responses[0].response_range.kvs
+    return Lost(key_value(found[0]) if found else None)
+
+
+def key_value(found: Any) -> KeyValue:
+    """Take over a key from etcd's message."""
+    return KeyValue(found.key.decode("utf-8", "surrogateescape"), found.value, found.mod_revision)

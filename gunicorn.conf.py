@@ -1,0 +1,60 @@
+"""How gunicorn runs the broker: `gunicorn` alone, started in this folder, does it all.
+
+Without ALIBROKER_ETCD_ENDPOINTS the master process keeps an embedded etcd, started before the first
+worker and stopped after the last.
+"""
+
+import logging
+import os
+import sys
+
+from alibroker.actors.settings import EngineSettings, SettingsError, read_settings
+from alibroker.etcd.embedded import EmbeddedEtcd
+from alibroker.http.app import EMBEDDED_ENDPOINT, EMBEDDED_KEEPER
+from alibroker.http.logs import LOGGING
+from alibroker.http.settings import EdgeSettings
+
+try:
+    _edge = read_settings(EdgeSettings, os.environ)
+    _engine = read_settings(EngineSettings, os.environ)
+    _edge.users()
+except SettingsError as ex:
+    sys.exit(f"alibroker does not start: {ex}")
+
+wsgi_app = "alibroker.http.app:get_app()"
+worker_class = "asgi"
+asgi_lifespan = "on"
+bind = [_edge.bind]
+# One process owns the store: a second one would only wait for it.
+workers = 1
+# Seconds in which the worker has to show a sign of life; reading everything back shows none.
+timeout = 120
+graceful_timeout = 20
+keepalive = 30
+# Actors, and the connection to etcd, do not survive a fork.
+preload_app = False
+control_socket_disable = True
+logconfig_dict = LOGGING
+
+_embedded: EmbeddedEtcd | None = None
+
+
+def on_starting(server: object) -> None:  # noqa: ARG001 - gunicorn's signature
+    """Start the embedded etcd, unless the settings name another."""
+    global _embedded  # noqa: PLW0603 - gunicorn keeps no state for its hooks
+    if _engine.endpoints:
+        return
+    try:
+        _embedded = EmbeddedEtcd(_engine.data_dir / "etcd")
+        _embedded.start()
+    except Exception as ex:  # noqa: BLE001 - whatever it is, it ends the start
+        logging.getLogger("alibroker").critical("Embedded etcd does not start: %s", ex)
+        sys.exit(1)
+    os.environ[EMBEDDED_ENDPOINT] = _embedded.endpoint
+    os.environ[EMBEDDED_KEEPER] = str(_embedded.keeper_pid)
+
+
+def on_exit(server: object) -> None:  # noqa: ARG001 - gunicorn's signature
+    """Stop the embedded etcd, after the last worker."""
+    if _embedded is not None:
+        _embedded.stop()

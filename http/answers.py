@@ -1,0 +1,123 @@
+"""From verdicts to responses: the one table."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any, Final
+
+import falcon
+import falcon.asgi
+import msgspec
+
+from alibroker.actors.commands import Answer, Command, Verdict
+from alibroker.actors.records import Operation, OperationState, Record
+from alibroker.actors.system import BrokerSystem
+from alibroker.http.errors import CONCURRENCY, OsbError
+
+RETRY_AFTER: Final = {"Retry-After": "5"}
+POLL_INTERVAL: Final = 5.0
+"""Seconds between polls that are suggested while nothing better is known."""
+
+REFUSALS: Final[dict[Verdict, tuple[int, str, str]]] = {
+    # verdict: status, error, description where the verdict's own must not or does not say more
+    Verdict.DIFFERENT: (409, "Conflict", ""),
+    Verdict.BUSY: (422, "ConcurrencyError", CONCURRENCY),
+    Verdict.GONE: (410, "Gone", ""),
+    Verdict.UNKNOWN: (404, "NotFound", ""),
+    Verdict.MISMATCH: (400, "BadRequest", ""),
+    Verdict.BINDINGS_LEFT: (422, "BindingsExist", ""),
+    # Not 422: with an unknown code that makes platforms delete what they asked for.
+    Verdict.UNUSABLE: (400, "InstanceUnusable", ""),
+    Verdict.UNSUPPORTED: (422, "NotSupported", ""),
+    # Not 5xx: that makes platforms delete what they asked for.
+    Verdict.FULL: (429, "TooManyRequests", ""),
+    # 5xx, for the change may have reached the store: a delete is then the right reaction.
+    Verdict.UNAVAILABLE: (503, "ServiceUnavailable", ""),
+    Verdict.UNREADABLE: (
+        500,
+        "RecordUnreadable",
+        "The broker's record of it cannot be read; its operator has to look at it.",
+    ),
+    Verdict.ERROR: (500, "InternalError", "An internal error of the broker; its log says more."),
+}
+
+
+async def ask(system: BrokerSystem, command: Command, timeout: float) -> Answer:  # noqa: ASYNC109
+    """Submit a command and await its answer, at most `timeout` seconds.
+
+    Raises:
+        OsbError: The command was refused, failed, or is not through yet.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            answer = await asyncio.wrap_future(system.submit(command))
+    except TimeoutError:
+        # 5xx, for the operation goes on: the platform is to undo what it no longer waits for.
+        raise OsbError(
+            504, "TimedOut", f"It was not done within {timeout:.0f} seconds and goes on."
+        ) from None
+    if answer.verdict in REFUSALS:
+        status, error, description = REFUSALS[answer.verdict]
+        late = status in (429, 503)
+        raise OsbError(
+            status,
+            error,
+            description or answer.description,
+            headers=RETRY_AFTER if late else None,
+        )
+    record = answer.record
+    if answer.verdict is Verdict.ENDED and record is not None:
+        _raise_if_failed(record)
+    return answer
+
+
+def send(resp: falcon.asgi.Response, status: int, body: dict[str, Any]) -> None:
+    """Answer with a JSON object."""
+    resp.status = status
+    resp.data = msgspec.json.encode(body)
+    resp.content_type = falcon.MEDIA_JSON
+
+
+def send_accepted(resp: falcon.asgi.Response, record: Record) -> None:
+    """Answer that the operation is in progress (202)."""
+    send(resp, 202, {"operation": record.operation.id})
+
+
+def send_last_operation(
+    resp: falcon.asgi.Response, operation: Operation, now: float, *, of_instance: bool
+) -> None:
+    """Answer a poll (OSB, Polling Last Operation)."""
+    body: dict[str, Any] = {"state": operation.state}
+    if operation.description:
+        body["description"] = operation.description
+    if operation.in_progress:
+        wait = operation.poll_after or POLL_INTERVAL
+        resp.set_header("Retry-After", str(max(1, math.ceil(min(wait, operation.deadline - now)))))
+    elif operation.state is OperationState.FAILED and of_instance:
+        body |= _usability(operation)
+    send(resp, 200, body)
+
+
+def _usability(operation: Operation) -> dict[str, bool]:
+    """Return what a failed update or deprovision, and no other, has to say."""
+    said = {}
+    if operation.kind in ("update", "deprovision"):
+        said["instance_usable"] = operation.instance_usable
+    if operation.kind == "update":
+        said["update_repeatable"] = operation.update_repeatable
+    return said
+
+
+def _raise_if_failed(record: Record) -> None:
+    operation = record.operation
+    if operation.state is not OperationState.FAILED:
+        return
+    # What left nothing behind is a refusal; for anything else the platform's clean-up is wanted.
+    harmless = record.clean or record.created
+    raise OsbError(
+        400 if harmless else 500,
+        "OperationFailed",
+        operation.description,
+        more=_usability(operation),
+    )

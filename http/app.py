@@ -1,0 +1,163 @@
+"""The ASGI application: `create_app` for tests and embedding, `get_app` for a deployment."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+import falcon
+import falcon.asgi
+
+from alibroker.actors.settings import EngineSettings, SettingsError, read_settings
+from alibroker.actors.system import BrokerSystem
+from alibroker.brokers.catalog import CatalogError
+from alibroker.brokers.loading import PluginError, load_brokers
+from alibroker.etcd.client import Etcd, Tls
+from alibroker.http.authentication import Authentication
+from alibroker.http.bindings import ServiceBinding, ServiceBindingOperation
+from alibroker.http.catalog import CatalogResource
+from alibroker.http.errors import OsbError, render_defect, render_http_error, render_osb_error
+from alibroker.http.headers import Conversation, RequestIdentity
+from alibroker.http.health import Alive, Ready
+from alibroker.http.instances import ServiceInstance, ServiceInstanceOperation
+from alibroker.http.settings import EdgeSettings
+
+log = logging.getLogger(__name__)
+
+EMBEDDED_ENDPOINT = "ALIBROKER_EMBEDDED_ETCD"
+"""Where gunicorn's master tells its workers how to reach the etcd that it started."""
+
+EMBEDDED_KEEPER = "ALIBROKER_EMBEDDED_ETCD_KEEPER"
+"""The process id of what keeps that etcd running."""
+
+START_TIMEOUT = 60.0
+
+BOOT_ERROR = 3
+"""The exit code with which a worker tells gunicorn's master that starting another is no use."""
+
+_INSTANCE = "/v2/service_instances/{instance_id}"
+_BINDING = _INSTANCE + "/service_bindings/{binding_id}"
+
+App = falcon.asgi.App[Any, Any]
+
+
+def create_app(
+    system: BrokerSystem,
+    users: Mapping[str, str],
+    settings: EdgeSettings | None = None,
+    *,
+    lifespan: bool = False,
+) -> App:
+    """Return the OSB API over an actor system.
+
+    Args:
+        system: answers the requests.
+        users: passwords by name.
+        settings: bounds and times.
+        lifespan: start and stop the system with the server; else whoever made it does.
+    """
+    settings = settings or EdgeSettings()
+    middleware: list[Any] = [
+        RequestIdentity(),
+        Authentication(users),
+        Conversation(settings.missing_version),
+    ]
+    if lifespan:
+        middleware.append(Lifespan(system))
+    app: App = falcon.asgi.App(middleware=middleware)
+    app.add_error_handler(Exception, render_defect)
+    app.add_error_handler(falcon.HTTPError, render_http_error)
+    app.add_error_handler(OsbError, render_osb_error)
+    app.add_route("/healthz", Alive())
+    app.add_route("/readyz", Ready(system))
+    app.add_route("/v2/catalog", CatalogResource(system.catalog))
+    app.add_route(_INSTANCE, ServiceInstance(system, settings))
+    app.add_route(_INSTANCE + "/last_operation", ServiceInstanceOperation(system))
+    app.add_route(_BINDING, ServiceBinding(system, settings))
+    app.add_route(_BINDING + "/last_operation", ServiceBindingOperation(system))
+    return app
+
+
+def get_app() -> App:
+    """Return the application as the environment configures it; named in `gunicorn.conf.py`.
+
+    Raises:
+        SystemExit: It cannot be started like this; the log names the setting to change.
+    """
+    try:
+        return _configured_app()
+    except (SettingsError, PluginError, CatalogError, ValueError) as ex:
+        log.critical("alibroker does not start: %s", ex)
+        raise SystemExit(BOOT_ERROR) from None
+
+
+def _configured_app() -> App:
+    engine = read_settings(EngineSettings, os.environ)
+    edge = read_settings(EdgeSettings, os.environ)
+    endpoints = engine.endpoints or tuple(filter(None, [os.environ.get(EMBEDDED_ENDPOINT)]))
+    if not endpoints:
+        raise SettingsError("Set ALIBROKER_ETCD_ENDPOINTS, or start gunicorn with gunicorn.conf.py")
+    tls = None
+    if engine.etcd_ca or engine.etcd_cert or engine.etcd_key:
+        tls = Tls(engine.etcd_ca, engine.etcd_cert, engine.etcd_key)
+    system = BrokerSystem(
+        load_brokers(os.environ),
+        Etcd(endpoints, tls=tls),
+        engine.sealer(),
+        engine,
+        on_give_up=_end_process,
+    )
+    return create_app(system, edge.users(), edge, lifespan=True)
+
+
+class Lifespan:
+    """Starts the system in the worker process, after the fork, and stops it before its end."""
+
+    def __init__(self, system: BrokerSystem) -> None:
+        self._system = system
+        self._watch: asyncio.Task[None] | None = None
+
+    async def process_startup(self, _scope: Any, _event: Any) -> None:
+        """Start, and wait until everything is read back: a first answer must not be a wrong one."""
+        await asyncio.to_thread(self._start)
+        keeper = os.environ.get(EMBEDDED_KEEPER)
+        if keeper:
+            self._watch = asyncio.create_task(_watch_keeper(int(keeper)))
+
+    async def process_shutdown(self, _scope: Any, _event: Any) -> None:
+        """Stop."""
+        if self._watch is not None:
+            self._watch.cancel()
+        await asyncio.to_thread(self._system.stop)
+
+    def _start(self) -> None:
+        self._system.start()
+        try:
+            self._system.wait_until_ready(START_TIMEOUT)
+        except TimeoutError as ex:
+            if self._system.view.problem:
+                raise
+            log.error("Serving although not ready: %s", ex)  # noqa: TRY400 - no defect
+        log.info("Ready: %d services", len(self._system.catalog.services))
+
+
+async def _watch_keeper(pid: int) -> None:
+    """End the broker when nobody keeps its etcd any more: whoever runs it then starts all anew."""
+    while True:
+        await asyncio.sleep(1.0)
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            log.critical("The keeper of the embedded etcd is gone: stopping the broker")
+            os.kill(os.getppid(), signal.SIGTERM)
+            return
+
+
+def _end_process(reason: str) -> None:
+    """End this worker process; gunicorn starts a fresh one, which recovers from etcd."""
+    log.critical("Ending this process: %s", reason)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,147 @@
+"""What platforms send: request bodies, their shapes and their bounds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+import falcon
+import falcon.asgi
+import msgspec
+
+from alibroker.http.errors import OsbError, bad_request
+
+B = TypeVar("B", bound=msgspec.Struct)
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+Object = dict[str, Any]
+MAX_DEPTH = 50
+MAX_ID = 512
+
+
+class MaintenanceInfo(msgspec.Struct, frozen=True):
+    """Only the version counts (OSB, Maintenance Info Object)."""
+
+    version: Text | None = None
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """What all bodies name."""
+
+    service_id: Text
+    plan_id: Text
+
+
+class ProvisionBody(Offer, frozen=True, kw_only=True):
+    """Body of a provision request."""
+
+    organization_guid: Text
+    space_guid: Text
+    context: Object | None = None
+    parameters: Object | None = None
+    maintenance_info: MaintenanceInfo | None = None
+
+
+class UpdateBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of an update request."""
+
+    service_id: Text
+    plan_id: Text | None = None
+    context: Object | None = None
+    parameters: Object | None = None
+    previous_values: Object | None = None
+    maintenance_info: MaintenanceInfo | None = None
+
+
+class BindBody(Offer, frozen=True, kw_only=True):
+    """Body of a bind request."""
+
+    app_guid: Text | None = None
+    bind_resource: Object | None = None
+    context: Object | None = None
+    parameters: Object | None = None
+    predecessor_binding_id: Text | None = None
+
+
+async def read_body(req: falcon.asgi.Request, kind: type[B], max_bytes: int) -> B:
+    """Read and check a body.
+
+    Raises:
+        OsbError: 400 or 413; the description says what to change, and repeats no value.
+    """
+    content_type = (req.content_type or falcon.MEDIA_JSON).partition(";")[0].strip().lower()
+    if content_type != falcon.MEDIA_JSON:
+        raise bad_request("The Content-Type has to be application/json.")
+    data = await _read(req, max_bytes)
+    try:
+        body = msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as ex:
+        raise bad_request(f"The body is not as it should be: {ex}.") from None
+    except RecursionError:
+        raise bad_request(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise bad_request("The body is not valid JSON in UTF-8.") from None
+    for field in kind.__struct_fields__:
+        if _depth(getattr(body, field)) > MAX_DEPTH:
+            raise bad_request(f"`{field}` is nested deeper than {MAX_DEPTH} levels.")
+    return body
+
+
+def checked_id(name: str, value: str) -> str:
+    """Return an id from the URL if it can be one.
+
+    Raises:
+        OsbError: 400.
+    """
+    if not value or len(value) > MAX_ID:
+        raise bad_request(f"{name} has to have 1 to {MAX_ID} characters.")
+    if not value.isprintable() or "\ufffd" in value:
+        raise bad_request(f"{name} has characters that an id cannot have.")
+    return value
+
+
+def query(req: falcon.asgi.Request, name: str) -> str:
+    """Return a query parameter, the first if there are several, empty if there is none."""
+    values = req.params.get(name, "")
+    return (values[0] if values else "") if isinstance(values, list) else values
+
+
+def required_query(req: falcon.asgi.Request, name: str) -> str:
+    """Return a query parameter.
+
+    Raises:
+        OsbError: 400, it is missing or empty.
+    """
+    value = query(req, name)
+    if not value:
+        raise bad_request(f"The query parameter {name} is required.")
+    return value
+
+
+def accepts_incomplete(req: falcon.asgi.Request) -> bool:
+    """Whether the platform lets the operation go on after the answer; only `true` says so."""
+    return query(req, "accepts_incomplete") == "true"
+
+
+async def _read(req: falcon.asgi.Request, max_bytes: int) -> bytes:
+    too_large = OsbError(413, "PayloadTooLarge", f"The body has more than {max_bytes} bytes.")
+    if (req.content_length or 0) > max_bytes:
+        raise too_large
+    data: bytes = await req.stream.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise too_large
+    return data
+
+
+def _depth(value: Any) -> int:
+    """Return how deep arrays and objects are nested, without recursion; stops at the bound."""
+    depth = 0
+    level = [value]
+    while level and depth <= MAX_DEPTH:
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        depth += 1
+    return depth

@@ -1,0 +1,104 @@
+"""Checks against the catalog, in the order that platforms expect."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import falcon.asgi
+
+from alibroker.actors.records import Record
+from alibroker.brokers.api import Json, OperationKind, Plan
+from alibroker.brokers.catalog import Catalog
+from alibroker.http.bodies import MaintenanceInfo, accepts_incomplete
+from alibroker.http.errors import ASYNC_REQUIRED, OsbError, bad_request
+
+_SECRET = re.compile(r"secret|password|token|accesskey", re.IGNORECASE)
+
+
+def offered_plan(catalog: Catalog, service_id: str, plan_id: str) -> Plan:
+    """Return the plan.
+
+    Raises:
+        OsbError: 400, service or plan are not in the catalog, or do not belong together.
+    """
+    if catalog.service(service_id) is None:
+        raise bad_request("service_id is not in the catalog.")
+    plan = catalog.plan(service_id, plan_id)
+    if plan is None:
+        raise bad_request("plan_id is not a plan of this service.")
+    return plan
+
+
+def check_known(catalog: Catalog, record: Record | None, service_id: str, plan_id: str) -> None:
+    """Let pass what is in the catalog, or was when the record was made.
+
+    Raises:
+        OsbError: 400.
+    """
+    if record is None or (record.service_id, record.plan_id) != (service_id, plan_id):
+        offered_plan(catalog, service_id, plan_id)
+
+
+def check_asynchronous(req: falcon.asgi.Request, plan: Plan | None, kind: OperationKind) -> bool:
+    """Return whether the platform accepts an incomplete operation.
+
+    Raises:
+        OsbError: 422 AsyncRequired, it does not, and the plan cannot do without.
+    """
+    incomplete = accepts_incomplete(req)
+    if not incomplete and plan is not None and kind in plan.asynchronous_only:
+        raise OsbError(422, "AsyncRequired", ASYNC_REQUIRED)
+    return incomplete
+
+
+def check_maintenance_info(plan: Plan, info: MaintenanceInfo | None) -> None:
+    """Compare the version that the platform knows with the catalog's.
+
+    Raises:
+        OsbError: 422 MaintenanceInfoConflict.
+    """
+    if info is None or info.version is None:
+        return
+    if info.version != plan.maintenance_info.get("version"):
+        raise OsbError(
+            422,
+            "MaintenanceInfoConflict",
+            "maintenance_info.version is not the catalog's: fetch the catalog again.",
+        )
+
+
+def check_parameters(catalog: Catalog, plan_id: str, kind: OperationKind, parameters: Json) -> None:
+    """Hold the parameters against the plan's schema.
+
+    Raises:
+        OsbError: 400.
+    """
+    complaint = catalog.check_parameters(plan_id, kind, parameters)
+    if complaint is not None:
+        raise bad_request(complaint)
+
+
+def without_secrets(plan: Plan | None, of: str, parameters: Json) -> dict[str, Any]:
+    """Return the parameters that may be shown (OSB: a broker may withhold parameters).
+
+    Withheld are those that the schema calls passwords and those that are named like secrets.
+    """
+    schema = plan.schemas.get(of, {}).get("create", {}).get("parameters", {}) if plan else {}
+    properties = schema.get("properties", {})
+    return {
+        name: value
+        for name, value in parameters.items()
+        if not _SECRET.search(name) and properties.get(name, {}).get("format") != "password"
+    }
+
+
+def common(req: falcon.asgi.Request, plan: Plan | None, *, incomplete: bool) -> dict[str, Any]:
+    """Return the members that all commands have, but for the ids."""
+    return {
+        "operation_id": uuid.uuid4().hex,
+        "duration": float(plan.maximum_polling_duration if plan else 3600),
+        "accepts_incomplete": incomplete,
+        "requested_by": req.context.requested_by,
+    }

@@ -1,0 +1,84 @@
+"""The headers of the OSB API: version, request identity, originating identity."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+import falcon.asgi
+import msgspec
+
+from alibroker.http.errors import OsbError, bad_request
+from alibroker.http.settings import MissingVersion
+
+VERSION = "X-Broker-API-Version"
+REQUEST_IDENTITY = "X-Broker-API-Request-Identity"
+ORIGINATING_IDENTITY = "X-Broker-API-Originating-Identity"
+
+OLDEST = (2, 13)
+MAX_IDENTITY = 8192
+MAX_REQUEST_IDENTITY = 256
+
+_VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})")
+_PRINTABLE = re.compile(r"[\x20-\x7e]+")
+
+
+class RequestIdentity:
+    """Sends the request's identity back with every answer, those of errors included."""
+
+    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Echo, unless it cannot be a header's value."""
+        identity = req.get_header(REQUEST_IDENTITY)
+        if identity and len(identity) <= MAX_REQUEST_IDENTITY and _PRINTABLE.fullmatch(identity):
+            resp.set_header(REQUEST_IDENTITY, identity)
+
+
+class Conversation:
+    """Checks the version of the API that is spoken, and reads who the user is."""
+
+    def __init__(self, missing_version: MissingVersion) -> None:
+        self._missing_version = missing_version
+
+    async def process_request(self, req: falcon.asgi.Request, _resp: falcon.asgi.Response) -> None:
+        """Look at the headers of a request to the OSB API."""
+        if not req.path.startswith("/v2/"):
+            return
+        self._check_version(req.get_header(VERSION))
+        req.context.requested_by = originating_user(req.get_header(ORIGINATING_IDENTITY))
+
+    def _check_version(self, text: str | None) -> None:
+        if text is None:
+            raise OsbError(
+                self._missing_version,
+                "MissingVersion",
+                f"The header {VERSION} is required; 2.13 or later is supported.",
+            )
+        match = _VERSION.fullmatch(text.strip())
+        version = (int(match[1]), int(match[2])) if match else (0, 0)
+        if version[0] != OLDEST[0] or version < OLDEST:
+            raise OsbError(
+                412, "UnsupportedVersion", f"{VERSION} has to be 2.13 or later, below 3."
+            )
+
+
+def originating_user(header: str | None) -> str:
+    """Return platform and user of an originating identity, for the record's history.
+
+    Raises:
+        OsbError: 400, the header has not the form that OSB (Originating Identity) gives it.
+    """
+    if header is None:
+        return ""
+    platform, _, value = header.strip().partition(" ")
+    if not platform or not value or len(header) > MAX_IDENTITY:
+        raise bad_request(f"{ORIGINATING_IDENTITY} is not a platform and a Base64 value.")
+    try:
+        text = base64.b64decode(value.strip() + "=" * (-len(value.strip()) % 4), validate=True)
+        user = msgspec.json.decode(text)
+    except (binascii.Error, ValueError):
+        raise bad_request(f"The value of {ORIGINATING_IDENTITY} is not Base64 of JSON.") from None
+    if not isinstance(user, dict):
+        raise bad_request(f"The value of {ORIGINATING_IDENTITY} is not a JSON object.")
+    name = user.get("user_id") or user.get("username") or user.get("uid") or ""
+    return f"{platform} {name}"[:256].strip()

@@ -1,0 +1,31 @@
+"""Probes: is the process alive, and can it take changes. Neither asks the cloud."""
+
+from __future__ import annotations
+
+import falcon.asgi
+
+from alibroker.actors.system import BrokerSystem
+from alibroker.http.answers import send
+
+
+class Alive:
+    """`/healthz`: answers as long as the process does."""
+
+    async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Probe."""
+        send(resp, 200, {"status": "ok"})
+
+
+class Ready:
+    """`/readyz`: etcd reachable, all records read, all actors alive."""
+
+    def __init__(self, system: BrokerSystem) -> None:
+        self._system = system
+
+    async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Probe; 503 names what is missing."""
+        problems = self._system.problems()
+        if problems:
+            send(resp, 503, {"status": "not ready", "problems": problems})
+        else:
+            send(resp, 200, {"status": "ok"})

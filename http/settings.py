@@ -1,0 +1,63 @@
+"""The settings of the HTTP edge."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+
+import msgspec
+
+from alibroker.actors.settings import Count, Seconds, SettingsError, variable
+
+
+class MissingVersion(enum.IntEnum):
+    """The status for a request without version header (OSB: 400 may be; older platforms: 412)."""
+
+    BAD_REQUEST = 400
+    PRECONDITION_FAILED = 412
+
+
+class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable):
+    """What the HTTP edge needs to know."""
+
+    bind: str = "127.0.0.1:8005"
+    """Address and port to listen on."""
+    username: str = ""
+    """Name that platforms authenticate with."""
+    password: str = ""
+    """Password that platforms authenticate with."""
+    users_file: Path | None = None
+    """File with more of them, a line each: `name:password`."""
+    missing_version: MissingVersion = MissingVersion.PRECONDITION_FAILED
+    """Status for a request without `X-Broker-API-Version`: 412 or 400."""
+    response_timeout: Seconds = 55.0
+    """Seconds after which a request is answered, done or not; platforms give up at 60."""
+    max_body: Count = 1_048_576
+    """Bytes that a request body may have."""
+
+    def users(self) -> dict[str, str]:
+        """Return the passwords by user name.
+
+        Raises:
+            SettingsError: There is none, or the file cannot be read.
+        """
+        users = {}
+        if self.users_file is not None:
+            try:
+                lines = self.users_file.read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as ex:
+                raise SettingsError(f"ALIBROKER_USERS_FILE cannot be read: {ex}") from None
+            for number, line in enumerate(lines, 1):
+                name, colon, password = line.partition(":")
+                if line and not (name and colon and password):
+                    raise SettingsError(f"ALIBROKER_USERS_FILE: line {number} is not name:password")
+                if line:
+                    users[name] = password
+        if self.username and self.password:
+            users[self.username] = self.password
+        elif self.username or self.password or not users:
+            raise SettingsError(
+                "Set ALIBROKER_USERNAME and ALIBROKER_PASSWORD (or ALIBROKER_USERS_FILE): "
+                "the broker does not start without"
+            )
+        return users

@@ -1,0 +1,1 @@
+"""OSS: buckets and objects over REST, with the bucket in the path."""

@@ -1,0 +1,63 @@
+"""What OSS remembers. Object contents are files; the documents point at them."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """A bucket; names are global, so other accounts' buckets stand in the same table."""
+
+    name: str
+    owner: str
+    created: float
+    acl: str = "private"
+    storage_class: str = "Standard"
+    redundancy: str = "LRS"
+    versioning: str = ""
+    block_public_access: bool = True
+    tags: dict[str, str] = {}
+    # Documents that are kept as they were sent: lifecycle, encryption (XML) and policy (JSON).
+    configurations: dict[str, str] = {}
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A file of the data directory that holds an object's content, or a part of it."""
+
+    file: str
+    size: int
+
+
+class Object(msgspec.Struct, frozen=True):
+    """An object; a multipart upload's has a segment for each part."""
+
+    bucket: str
+    key: str
+    segments: tuple[Segment, ...]
+    size: int
+    etag: str
+    modified: float
+    content_type: str = "application/octet-stream"
+    kind: str = "Normal"
+    headers: dict[str, str] = {}
+
+
+class Part(msgspec.Struct, frozen=True):
+    """An uploaded part of a multipart upload."""
+
+    number: int
+    segment: Segment
+    etag: str
+    modified: float
+
+
+class Upload(msgspec.Struct, frozen=True):
+    """A multipart upload that was neither completed nor aborted."""
+
+    id: str
+    bucket: str
+    key: str
+    initiated: float
+    content_type: str = "application/octet-stream"
+    headers: dict[str, str] = {}
+    parts: dict[str, Part] = {}

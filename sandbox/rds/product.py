@@ -1,0 +1,64 @@
+"""The table of RDS's actions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alibroker.sandbox.rds import (
+    accounts,
+    allow_lists,
+    creation,
+    databases,
+    discovery,
+    instances,
+    tags,
+)
+from alibroker.sandbox.rpc import Action, Product
+
+if TYPE_CHECKING:
+    from alibroker.sandbox.cloud import Cloud
+    from alibroker.sandbox.parameters import Parameters
+
+
+def _resource(cloud: Cloud, parameters: Parameters) -> str:
+    name = parameters.get("DBInstanceId", "*")
+    return f"acs:rds:{cloud.region}:{cloud.owner.id}:dbinstance/{name}"
+
+
+_ACTIONS = {
+    "CreateDBInstance": creation.create_db_instance,
+    "DescribeDBInstances": instances.describe_db_instances,
+    "DescribeDBInstanceAttribute": instances.describe_db_instance_attribute,
+    "DescribeDBInstanceNetInfo": instances.describe_db_instance_net_info,
+    "DeleteDBInstance": instances.delete_db_instance,
+    "ModifyDBInstanceSpec": instances.modify_db_instance_spec,
+    "ModifyDBInstanceDescription": instances.modify_db_instance_description,
+    "ModifyDBInstanceDeletionProtection": instances.modify_db_instance_deletion_protection,
+    "DescribeTasks": instances.describe_tasks,
+    "ModifySecurityIps": allow_lists.modify_security_ips,
+    "DescribeDBInstanceIPArrayList": allow_lists.describe_db_instance_ip_array_list,
+    "TagResources": tags.tag_resources,
+    "UntagResources": tags.untag_resources,
+    "ListTagResources": tags.list_tag_resources,
+    "AddTagsToResource": tags.add_tags_to_resource,
+    "CreateAccount": accounts.create_account,
+    "DescribeAccounts": accounts.describe_accounts,
+    "ResetAccountPassword": accounts.reset_account_password,
+    "DeleteAccount": accounts.delete_account,
+    "CreateDatabase": databases.create_database,
+    "DescribeDatabases": databases.describe_databases,
+    "DeleteDatabase": databases.delete_database,
+    "GrantAccountPrivilege": databases.grant_account_privilege,
+    "RevokeAccountPrivilege": databases.revoke_account_privilege,
+    "DescribeRegions": discovery.describe_regions,
+    "DescribeAvailableZones": discovery.describe_available_zones,
+    "DescribeAvailableClasses": discovery.describe_available_classes,
+    "ListClasses": discovery.list_classes,
+}
+
+RDS = Product(
+    name="rds",
+    host="rds.aliyuncs.com",
+    refusal="Forbidden.RAM",
+    actions={name: Action(run, _resource) for name, run in _ACTIONS.items()},
+)

@@ -1,0 +1,362 @@
+"""The state machine alone: a rule at a time, and as a whole under random histories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings, strategies
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from msgspec.structs import replace
+
+from alibroker.actors import lifecycle
+from alibroker.actors.commands import (
+    Again,
+    Bind,
+    Decision,
+    Deprovision,
+    Provision,
+    Report,
+    Unbind,
+    Verdict,
+)
+from alibroker.actors.records import Binding, Instance, OperationState, Record, Status
+from alibroker.brokers.api import Failed, InProgress, Succeeded
+
+NOW = 1_000.0
+
+
+def command(kind: type[Any], **more: Any) -> Any:
+    fields = {
+        "instance_id": "i",
+        "service_id": "s",
+        "plan_id": "p",
+        "operation_id": "op",
+        "duration": 100.0,
+        **more,
+    }
+    if kind is Provision:
+        fields = {"organization_guid": "o", "space_guid": "s", **fields}
+    if kind in (Bind, Unbind):
+        fields = {"binding_id": "b", **fields}
+    return kind(**fields)
+
+
+def created(decision: Decision) -> Any:
+    assert decision.record is not None
+    return decision.record
+
+
+def report(record: Record, result: Any, **more: Any) -> Report:
+    operation = record.operation
+    fields = {"operation_id": operation.id, "step": operation.step, **more}
+    return Report(key=record.key, result=result, **fields)
+
+
+def advanced(record: Any, result: Any, now: float = NOW) -> Any:
+    after = lifecycle.advance(record, report(record, result), now)
+    assert after is not None
+    return after
+
+
+@pytest.fixture
+def creating() -> Instance:
+    decision = lifecycle.provision(None, command(Provision, parameters={"a": 1}), NOW)
+    assert decision.answer.verdict is Verdict.STARTED
+    instance: Instance = created(decision)
+    return instance
+
+
+@pytest.fixture
+def ready(creating: Instance) -> Instance:
+    instance: Instance = advanced(creating, Succeeded(resource={"id": "x"}))
+    return instance
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"a": 1, "b": [1, 2]}, {"b": [1, 2.0], "a": 1.0}, True),
+        ({"a": [1, 2]}, {"a": [2, 1]}, False),
+        ({"a": True}, {"a": 1}, False),
+        ({"a": 0}, {"a": False}, False),
+        ({"a": None}, {}, False),
+        ({"a": {"b": True}}, {"a": {"b": True}}, True),
+        ({}, {}, True),
+    ],
+)
+def test_what_is_the_same_json(one: Any, other: Any, *, same: bool) -> None:
+    assert lifecycle.same_json(one, other) is same
+    assert lifecycle.same_json(other, one) is same
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"plan_id": "other"},
+        {"service_id": "other"},
+        {"organization_guid": "other"},
+        {"space_guid": "other"},
+        {"parameters": {"a": 2}},
+        {"parameters": {}},
+    ],
+)
+def test_a_repeated_provision_with_another_attribute_is_a_conflict(
+    creating: Instance, ready: Instance, change: dict[str, Any]
+) -> None:
+    repeated = command(Provision, **{"parameters": {"a": 1}, **change})
+    for instance in (creating, ready):
+        assert lifecycle.provision(instance, repeated, NOW).answer.verdict is Verdict.DIFFERENT
+
+
+def test_context_and_maintenance_do_not_make_a_provision_another(ready: Instance) -> None:
+    repeated = command(Provision, parameters={"a": 1.0}, context={"instance_name": "new"})
+    assert lifecycle.provision(ready, repeated, NOW).answer.verdict is Verdict.DONE
+
+
+def test_a_late_result_cannot_overwrite_but_its_facts_are_kept(creating: Instance) -> None:
+    stopped = created(
+        lifecycle.deprovision(creating, [], command(Deprovision, operation_id="op2"), NOW)
+    )
+    late = report(creating, InProgress(description="made", resource={"id": "x"}))
+
+    absorbed = lifecycle.advance(stopped, late, NOW)
+
+    assert absorbed is not None
+    assert absorbed.operation == stopped.operation
+    assert absorbed.resource == {"id": "x"}
+    assert lifecycle.advance(absorbed, late, NOW) is None
+
+
+def test_the_result_of_an_earlier_step_is_too_late(creating: Instance) -> None:
+    first = report(creating, InProgress(description="one"))
+    after = lifecycle.advance(creating, first, NOW)
+    assert after is not None
+    assert after.operation.step == 1
+    assert lifecycle.advance(after, first, NOW) is None
+
+
+def test_a_failed_creation_is_undone_before_it_fails(creating: Instance) -> None:
+    undoing = advanced(
+        advanced(creating, InProgress(description="made", resource={"id": "x"}, state={"a": 1})),
+        Failed(reason="No stock."),
+    )
+    assert undoing.operation.undoing
+    assert undoing.operation.state is OperationState.IN_PROGRESS
+    assert undoing.resource == {"id": "x"}
+    assert undoing.private.state == {}
+
+    failed = advanced(undoing, Succeeded())
+
+    assert failed.status is Status.CREATION_FAILED
+    assert failed.operation.description == "No stock."
+    assert (failed.clean, failed.resource) == (True, {})
+
+
+def test_what_could_not_be_undone_is_named_and_can_be_deleted(creating: Instance) -> None:
+    made = advanced(creating, InProgress(description="made", resource={"id": "x"}))
+    failed = advanced(advanced(made, Failed(reason="No.")), Failed(reason="Locked."))
+
+    assert (failed.clean, failed.resource) == (False, {"id": "x"})
+    assert "Locked." in failed.operation.description
+    repeated = lifecycle.provision(failed, command(Provision, parameters={"a": 1}), NOW)
+    assert repeated.answer.verdict is Verdict.DIFFERENT
+    deletion = created(lifecycle.deprovision(failed, [], command(Deprovision), NOW))
+    assert advanced(deletion, Succeeded()).status is Status.DELETED
+
+
+def test_tries_wait_longer_and_longer_and_as_long_as_the_cloud_says(creating: Instance) -> None:
+    record, pauses = creating, []
+    for _ in range(10):
+        record = advanced(record, Again("Busy."))
+        pauses.append(record.operation.due_at - NOW)
+    assert pauses[0] <= 1.0
+    assert 30.0 <= pauses[-1] <= 60.0
+    asked = advanced(creating, Again("Throttled.", after=14.0))
+    assert 14.0 <= asked.operation.due_at - NOW <= 15.0
+    assert advanced(record, InProgress(description="on")).operation.tries == 0
+
+
+def test_a_creation_that_takes_too_long_is_undone_within_its_deadline(creating: Instance) -> None:
+    assert lifecycle.expire(creating, NOW + 74.9) is None
+    undoing = lifecycle.expire(creating, NOW + 75.0)
+    assert undoing is not None
+    assert undoing.operation.undoing
+    assert lifecycle.expire(undoing, NOW + 99.9) is None
+    ended = lifecycle.expire(undoing, NOW + 100.0)
+    assert ended is not None
+    assert ended.operation.state is OperationState.FAILED
+    assert not ended.clean
+
+
+def test_an_instance_with_bindings_is_not_deleted(ready: Instance) -> None:
+    binding = created(lifecycle.bind(ready, None, command(Bind), NOW))
+    deletion = command(Deprovision)
+    assert lifecycle.deprovision(ready, [binding], deletion, NOW).answer.verdict is Verdict.BUSY
+    bound = advanced(binding, Succeeded(credentials={"a": 1}))
+    left = lifecycle.deprovision(ready, [bound], deletion, NOW).answer
+    assert left.verdict is Verdict.BINDINGS_LEFT
+    assert "b" in left.description
+    unbound = advanced(created(lifecycle.unbind(bound, command(Unbind), NOW)), Succeeded())
+    assert unbound.private.credentials is None
+    ok = lifecycle.deprovision(ready, [unbound], deletion, NOW).answer
+    assert ok.verdict is Verdict.STARTED
+
+
+def test_nothing_is_forgotten_before_its_time(ready: Instance, creating: Instance) -> None:
+    assert lifecycle.forget_at(ready, 10.0) is None
+    gone = advanced(
+        created(lifecycle.deprovision(ready, [], command(Deprovision), NOW)), Succeeded()
+    )
+    assert lifecycle.forget_at(gone, 10.0) == NOW + 10.0
+    unclean = advanced(advanced(creating, Failed(reason="No.")), Failed(reason="No."))
+    assert lifecycle.forget_at(unclean, 10.0) is None
+
+
+RESULTS = strategies.one_of(
+    strategies.builds(
+        InProgress,
+        description=strategies.sampled_from(["one", "two"]),
+        resource=strategies.sampled_from([{}, {"id": "x"}]),
+        poll_after=strategies.sampled_from([0.0, 5.0]),
+    ),
+    strategies.builds(Succeeded, credentials=strategies.sampled_from([None, {"key": "k"}])),
+    strategies.builds(Failed, reason=strategies.just("No."), instance_usable=strategies.booleans()),
+    strategies.builds(Again, reason=strategies.just("Busy.")),
+)
+
+
+class Histories(RuleBasedStateMachine):
+    """Commands, step results, late step results and time, in any order.
+
+    Cites I4 (one operation at a time), I6 (every operation ends within its deadline) and I7 (what
+    failed can be deprovisioned).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.count = 0
+        self.instance: Instance | None = None
+        self.binding: Binding | None = None
+        self.reports: list[Report] = []
+
+    def take(self, decision: Decision) -> None:
+        match decision.record:
+            case Instance() as instance:
+                self.instance = instance
+            case Binding() as binding:
+                self.binding = binding
+        if decision.answer.verdict is Verdict.STARTED:
+            assert decision.record is not None
+            assert decision.record.operation.id == f"op{self.count}"
+
+    def next_command(self, kind: type[Any], **more: Any) -> Any:
+        self.count += 1
+        return command(kind, operation_id=f"op{self.count}", **more)
+
+    @rule(size=strategies.integers(1, 2))
+    def provision(self, size: int) -> None:
+        wanted = self.next_command(Provision, parameters={"size": size})
+        before = self.instance
+        decision = lifecycle.provision(before, wanted, self.now)
+        if before is not None and before.operation.in_progress:
+            assert decision.record is None
+        self.take(decision)
+
+    @rule()
+    def deprovision(self) -> None:
+        bindings = [self.binding] if self.binding else []
+        self.take(
+            lifecycle.deprovision(self.instance, bindings, self.next_command(Deprovision), self.now)
+        )
+
+    @rule()
+    def bind(self) -> None:
+        self.take(lifecycle.bind(self.instance, self.binding, self.next_command(Bind), self.now))
+
+    @rule()
+    def unbind(self) -> None:
+        self.take(lifecycle.unbind(self.binding, self.next_command(Unbind), self.now))
+
+    @rule(result=RESULTS, of_binding=strategies.booleans())
+    def step(self, result: Any, *, of_binding: bool) -> None:
+        record = self.binding if of_binding else self.instance
+        if record is not None and record.operation.in_progress:
+            self.reports.append(report(record, result))
+            self.put(lifecycle.advance(record, self.reports[-1], self.now))
+
+    @rule(data=strategies.data())
+    def late_step(self, data: Any) -> None:
+        if self.reports:
+            late = data.draw(strategies.sampled_from(self.reports))
+            record = self.binding if late.key.binding_id else self.instance
+            assert record is not None
+            before = record.operation
+            after = lifecycle.advance(record, late, self.now)
+            if after is not None:
+                assert after.operation == before
+                self.put(after)
+
+    @rule(seconds=strategies.sampled_from([1.0, 30.0, 80.0, 200.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        for kept in (self.instance, self.binding):
+            after: Record | None = kept
+            while after is not None:
+                self.put(after)
+                after = lifecycle.expire(after, self.now)
+
+    def put(self, record: Record | None) -> None:
+        if isinstance(record, Instance):
+            self.instance = record
+        elif isinstance(record, Binding):
+            self.binding = record
+
+    @invariant()
+    def every_operation_ends_in_time(self) -> None:
+        for record in (self.instance, self.binding):
+            if record is not None and record.operation.in_progress:
+                assert self.now < record.operation.deadline
+
+    @invariant()
+    def what_is_deleted_holds_nothing(self) -> None:
+        for record in (self.instance, self.binding):
+            if record is not None and record.status is Status.DELETED:
+                assert not record.resource
+                assert record.private.credentials is None
+
+    @invariant()
+    def everything_can_be_deleted(self) -> None:
+        binding = self.binding
+        if binding is not None and binding.status is not Status.DELETED:
+            unbinding = lifecycle.unbind(binding, command(Unbind, operation_id="x"), self.now)
+            assert unbinding.answer.verdict in (Verdict.STARTED, Verdict.JOINED)
+            under_way = unbinding.record or binding
+            binding = advanced(under_way, Succeeded(), self.now)
+            assert binding.status is Status.DELETED
+        instance = self.instance
+        if instance is not None and instance.status is not Status.DELETED:
+            deletion = lifecycle.deprovision(
+                instance,
+                [binding] if binding else [],
+                command(Deprovision, operation_id="y"),
+                self.now,
+            )
+            assert deletion.answer.verdict in (Verdict.STARTED, Verdict.JOINED)
+            gone = advanced(deletion.record or instance, Succeeded(), self.now)
+            assert gone.status is Status.DELETED
+
+
+Histories.TestCase.settings = settings(
+    max_examples=300, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
+)
+TestHistories = Histories.TestCase
+
+
+def test_the_history_of_a_record_is_bounded(creating: Instance) -> None:
+    record = creating
+    for number in range(100):
+        record = advanced(record, InProgress(description=str(number)))
+    assert len(record.events) <= 20
+    assert replace(record, events=()).operation.step == 100

@@ -1,0 +1,453 @@
+"""The RDS broker against the sandbox: whole lives, crashes, lost answers, refusals."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from alibroker.brokers.api import Failed, InProgress, OperationKind, Succeeded, TryAgainError
+from alibroker.brokers.driver import Driver, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Sandbox
+
+    Drive = Callable[..., Driver]
+
+SMALL = "rds-427559f1-bf2a-45d3-8844-32374a3e58aa"
+SELF_DEFINE = "rds-edc2badc-d93b-4d9c-9d8e-da2f1c8c3e1e"
+CALLS = (
+    "CreateDBInstance",
+    "DescribeDBInstances",
+    "DescribeDBInstanceAttribute",
+    "CreateDatabase",
+    "CreateAccount",
+    "DescribeAccounts",
+    "GrantAccountPrivilege",
+    "RevokeAccountPrivilege",
+    "DeleteAccount",
+    "DeleteDBInstance",
+)
+
+
+def live(driver: Driver, sandbox: Sandbox) -> None:
+    """Go through a whole life, and check that there never is more than one of anything."""
+    assert isinstance(driver.provision("i", SMALL).end, Succeeded)
+    (database,) = sandbox.databases
+    assert database["status"] == "Running"
+    credentials = driver.bind("i", "b").credentials
+    (database,) = sandbox.databases
+    assert [(one["name"], one["grants"]) for one in database["accounts"]] == [
+        (credentials["username"], {"app": "ReadWrite"})
+    ]
+    assert isinstance(driver.unbind("i", "b").end, Succeeded)
+    (database,) = sandbox.databases
+    assert database["accounts"] == []
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.empty
+
+
+def reason(operation: Operation) -> str:
+    assert isinstance(operation.end, Failed), operation.steps
+    return operation.end.reason
+
+
+def test_a_whole_life_leaves_nothing_behind(rds: Drive, sandbox: Sandbox) -> None:
+    live(rds(), sandbox)
+
+
+def test_every_step_may_be_made_twice(rds: Drive, sandbox: Sandbox) -> None:
+    live(rds(twice=True), sandbox)
+
+
+@pytest.mark.parametrize("action", CALLS)
+def test_an_answer_may_be_lost_after_any_call_took_effect(
+    rds: Drive, sandbox: Sandbox, action: str
+) -> None:
+    sandbox.fault(action, "reset", when="after")
+    live(rds(), sandbox)
+    assert sandbox.hits() == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "details"),
+    [
+        ("garbage", {"when": "after"}),
+        ("empty", {"when": "after"}),
+        ("error", {"when": "after", "status": 500, "code": "InternalError"}),
+        ("error", {"when": "before", "status": 503, "code": "ServiceUnavailable"}),
+        ("throttle", {"when": "before", "seconds": 0.1}),
+        ("reset", {"when": "before"}),
+    ],
+)
+def test_every_call_may_go_wrong_once(
+    rds: Drive, sandbox: Sandbox, kind: str, details: dict[str, Any]
+) -> None:
+    for action in CALLS:
+        sandbox.fault(action, kind, **details)
+    live(rds(), sandbox)
+    assert sandbox.hits() == len(CALLS)
+
+
+def test_another_process_may_go_on_after_any_step(rds: Drive, sandbox: Sandbox) -> None:
+    first, second = rds(), rds(ALIBROKER_POLL_INTERVAL="0.05")
+    operation = first.ordered("i", SMALL)
+    for count in range(200):
+        driver = (first, second)[count % 2]
+        driver.instances = first.instances
+        driver.run([operation], steps=1)
+        if operation.end is not None:
+            break
+    assert isinstance(operation.end, Succeeded)
+    assert len(sandbox.databases) == 1
+    first.deprovision("i")
+    assert sandbox.empty
+
+
+def test_the_intent_is_durable_before_anything_is_bought(rds: Drive, sandbox: Sandbox) -> None:
+    driver = rds()
+    operation = driver.ordered("i", SMALL)
+    driver.step(operation)
+    assert isinstance(operation.steps[-1], InProgress)
+    assert {"client_token", "requested_at"} <= set(driver.resource("i"))
+    assert sandbox.calls() == {}
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_a_provision_given_up_after_any_step_can_be_deprovisioned(
+    rds: Drive, sandbox: Sandbox, steps: int
+) -> None:
+    driver = rds()
+    driver.run([driver.ordered("i", SMALL)], steps=steps)
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.empty
+
+
+def test_an_instance_whose_only_trace_is_the_intent_is_found_and_deleted(
+    rds: Drive, sandbox: Sandbox
+) -> None:
+    driver = rds()
+    operation = driver.ordered("i", SMALL)
+    driver.step(operation)
+    sandbox.fault("CreateDBInstance", "reset", when="after")
+    driver.step(operation)
+    assert isinstance(operation.steps[-1], TryAgainError)
+    assert "instance_id" not in driver.resource("i")
+    assert len(sandbox.databases) == 1
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.empty
+
+
+def test_a_create_request_still_on_its_way_makes_no_orphan(rds: Drive, sandbox: Sandbox) -> None:
+    driver = rds(ALIBROKER_SETTLE_SECONDS="2")
+    operation = driver.ordered("i", SMALL)
+    driver.step(operation)
+    work = driver.work(operation)
+    sandbox.fault("CreateDBInstance", "latency", when="before", seconds=1.0)
+    # Its result gets lost, as if the process had died meanwhile.
+    straggler = threading.Thread(target=driver.broker.provision, args=(work,))
+    straggler.start()
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    straggler.join()
+    assert sandbox.hits() == 1
+    assert sandbox.calls()["rds:CreateDBInstance"] == 1
+    assert sandbox.empty
+
+
+def test_nothing_that_was_never_ordered_costs_a_call(rds: Drive, sandbox: Sandbox) -> None:
+    driver = rds()
+    driver.ordered("i", SMALL)
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.calls() == {}
+
+
+def test_a_lost_answer_and_a_forgotten_token_buy_no_second_instance(
+    rds: Drive, sandbox: Sandbox
+) -> None:
+    sandbox.settings(client_token_seconds=0)
+    driver = rds()
+    operation = driver.ordered("i", SMALL)
+    driver.step(operation)
+    sandbox.fault("CreateDBInstance", "reset", when="after")
+    driver.step(operation)
+    record = driver.instances["i"]
+    intended = str(driver.resource("i")["requested_at"]).encode()
+    record.resource = record.resource.replace(intended, b"1000000000.0")
+    assert isinstance(driver.run([operation])[0].end, Succeeded)
+    assert len(sandbox.databases) == 1
+    driver.deprovision("i")
+
+
+def test_a_token_used_with_other_parameters_leads_to_the_instance_it_bought(
+    rds: Drive, sandbox: Sandbox
+) -> None:
+    driver = rds()
+    operation = driver.ordered("i", SMALL)
+    driver.step(operation)
+    sandbox.fault("CreateDBInstance", "reset", when="after")
+    driver.step(operation)
+    vpc = sandbox.inventory["account"]["vpc"]
+    later = rds(ALIBROKER_VPC_ID=vpc)
+    later.instances = driver.instances
+    assert isinstance(later.run([operation])[0].end, Succeeded)
+    assert len(sandbox.databases) == 1
+    later.deprovision("i")
+
+
+def test_an_instance_is_marked_as_ours_from_its_first_moment(rds: Drive, sandbox: Sandbox) -> None:
+    driver = rds(ALIBROKER_NAME="my-broker")
+    driver.run([driver.ordered("i", SMALL)], steps=2)
+    (database,) = sandbox.databases
+    assert database["tags"] == {
+        "alibroker": "my-broker",
+        "alibroker-instance": "i",
+        "service_catalog": "true",
+        "alibroker-platform": "driver",
+    }
+    assert database["description"] == "alibroker-i"
+    driver.deprovision("i")
+
+
+@pytest.mark.parametrize("instance_id", ["9" * 300, "aliyun-1", "ünï cödé", "a/b%2F", "x.y~z"])
+def test_any_instance_id_makes_names_that_the_cloud_takes(
+    rds: Drive, sandbox: Sandbox, instance_id: str
+) -> None:
+    driver = rds()
+    operation = driver.ordered(instance_id, SMALL)
+    driver.step(operation)
+    sandbox.fault("CreateDBInstance", "reset", when="after")
+    driver.step(operation)
+    assert len(sandbox.databases) == 1
+    assert isinstance(driver.deprovision(instance_id).end, Succeeded)
+    assert sandbox.empty
+
+
+def test_only_the_own_network_may_reach_the_instance(rds: Drive, sandbox: Sandbox) -> None:
+    driver = rds()
+    vpc = sandbox.inventory["account"]["vpc"]
+    driver.run([driver.ordered("in", SMALL, VpcID=vpc), driver.ordered("no", SMALL)], steps=4)
+    found = {one["description"]: one["allow_lists"] for one in sandbox.databases}
+    assert found == {
+        "alibroker-in": {"default": ["192.168.0.0/16"]},
+        "alibroker-no": {"default": ["127.0.0.1"]},
+    }
+    driver.deprovision("in")
+    driver.deprovision("no")
+
+
+def test_parameters_of_the_self_defined_plan_reach_the_cloud(rds: Drive, sandbox: Sandbox) -> None:
+    driver = rds()
+    account = sandbox.inventory["account"]
+    wanted = {
+        "Class": "rds.mysql.s2.large",
+        "EngineVersion": 5.7,
+        "Storage": "40",
+        "NetworkType": "VPC",
+        "VpcID": account["vpc"],
+        "VSwitchID": account["vswitches"]["cn-hangzhou-i"],
+        "ZoneId": "cn-hangzhou-i",
+    }
+    driver.run([driver.ordered("new", SELF_DEFINE, **wanted)], steps=2)
+    driver.run([driver.ordered("old", SELF_DEFINE, EngineVersion="5.6")], steps=2)
+    keys = ("class", "version", "storage", "zone")
+    found = {one["description"]: [one[key] for key in keys] for one in sandbox.databases}
+    assert found == {
+        "alibroker-new": ["mysql.n2.medium.2c", "5.7", 40, "cn-hangzhou-i"],
+        "alibroker-old": ["rds.mysql.s2.large", "5.6", 20, "cn-hangzhou-h"],
+    }
+    driver.deprovision("new")
+    driver.deprovision("old")
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"instance_quota": 0}, "limit"),
+        ({"out_of_stock": ["mysql.n2.small.1"]}, "out of stock"),
+    ],
+)
+def test_a_refusal_says_what_to_do_and_leaves_nothing(
+    rds: Drive, sandbox: Sandbox, changes: dict[str, Any], advice: str
+) -> None:
+    sandbox.settings(**changes)
+    driver = rds()
+    assert advice in reason(driver.provision("i", SMALL))
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.empty
+
+
+def test_an_unknown_vpc_is_named(rds: Drive) -> None:
+    assert "vpc-unknown" in reason(rds().provision("i", SMALL, VpcID="vpc-unknown"))
+
+
+def test_a_missing_permission_is_named(rds: Drive, sandbox: Sandbox) -> None:
+    sandbox.fault("CreateDBInstance", "error", code="Forbidden.RAM", status=403)
+    assert "rds:CreateDBInstance" in reason(rds().provision("i", SMALL))
+
+
+def test_an_instance_that_disappears_while_it_is_created_fails_the_provision(
+    rds: Drive, sandbox: Sandbox
+) -> None:
+    driver = rds(ALIBROKER_SETTLE_SECONDS="0.2")
+    sandbox.fault(
+        "DescribeDBInstanceAttribute", "error", code="InvalidDBInstanceId.NotFound", times=None
+    )
+    assert "disappeared" in reason(driver.provision("i", SMALL))
+    sandbox.control("DELETE", "faults")
+    driver.deprovision("i")
+
+
+@pytest.mark.parametrize("form", ["id", "name", "empty"])
+def test_what_is_gone_already_is_deprovisioned_however_the_cloud_says_so(
+    rds: Drive, sandbox: Sandbox, form: str
+) -> None:
+    sandbox.settings(not_found_form=form)
+    driver = rds()
+    driver.provision("i", SMALL)
+    driver.bind("i", "b")
+    known = driver.instances["i"].resource
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    driver.instances["i"].resource = known
+    assert isinstance(driver.unbind("i", "b").end, Succeeded)
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+
+
+def test_deletion_protection_is_respected_and_explained(rds: Drive, sandbox: Sandbox) -> None:
+    driver = rds()
+    driver.provision("i", SMALL)
+    sandbox.fault("DeleteDBInstance", "error", code="OperationDenied.DeletionProtection")
+    operation = driver.deprovision("i")
+    assert "deletion protection" in reason(operation)
+    assert isinstance(operation.end, Failed)
+    assert operation.end.instance_usable
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+
+
+def test_many_instances_in_progress_cost_few_calls(rds: Drive, sandbox: Sandbox) -> None:
+    sandbox.settings(time_scale=0.02, instance_quota=1000)
+    driver = rds(ALIBROKER_POLL_INTERVAL="1", ALIBROKER_SETTLE_SECONDS="5", timeout=60)
+    count = 120
+    operations = driver.run([driver.ordered(f"i{number}", SMALL) for number in range(count)])
+    assert all(isinstance(operation.end, Succeeded) for operation in operations)
+    calls = sandbox.calls()
+    assert calls["rds:CreateDBInstance"] == count
+    # The list may lag behind a new instance, which then costs a second look at it.
+    assert calls["rds:DescribeDBInstanceAttribute"] <= 2 * count
+    assert sum(calls.values()) <= 3 * count
+    assert calls["rds:DescribeDBInstances"] <= 40
+    sandbox.control("DELETE", "counters")
+    driver.run([Operation(OperationKind.DEPROVISION, f"i{number}") for number in range(count)])
+    assert sum(sandbox.calls().values()) <= 4 * count
+    assert sandbox.empty
+
+
+def test_credentials_have_the_keys_that_applications_know(rds: Drive) -> None:
+    driver = rds()
+    driver.provision("i", SMALL)
+    found = driver.bind("i", "b").credentials
+    host, user, password = found["host"], found["username"], found["password"]
+    assert host.endswith(".mysql.rds.aliyuncs.com")
+    assert found["port"] == "3306"
+    assert found["uri"] == f"mysql://{user}:{password}@{host}:3306/app"
+    assert found["jdbcUrl"] == f"jdbc:mysql://{host}:3306/app?user={user}&password={password}"
+    assert password not in str(driver.resource("i", "b"))
+    driver.deprovision("i")
+
+
+def test_bindings_do_not_share_an_account(rds: Drive, sandbox: Sandbox) -> None:
+    driver = rds()
+    driver.provision("i", SMALL)
+    one, two = driver.bind("i", "b1").credentials, driver.bind("i", "b2").credentials
+    assert one["username"] != two["username"]
+    assert one["password"] != two["password"]
+    assert one["database"] == two["database"]
+    driver.unbind("i", "b1")
+    (database,) = sandbox.databases
+    assert [account["name"] for account in database["accounts"]] == [two["username"]]
+    driver.deprovision("i")
+
+
+def test_a_name_and_a_password_can_be_chosen(rds: Drive) -> None:
+    driver = rds()
+    driver.provision("i", SMALL)
+    found = driver.bind("i", "b", Username="shop", Password="p@ss+W0rd").credentials
+    assert (found["username"], found["password"]) == ("shop", "p@ss+W0rd")
+    assert "shop:p%40ss%2BW0rd@" in found["uri"]
+    driver.deprovision("i")
+
+
+def test_a_weak_password_is_refused_before_the_cloud_is_asked(rds: Drive, sandbox: Sandbox) -> None:
+    driver = rds()
+    driver.provision("i", SMALL)
+    sandbox.control("DELETE", "counters")
+    text = reason(driver.bind("i", "b", Password="onlyletters"))
+    assert "Password" in text
+    assert "onlyletters" not in text
+    assert sandbox.calls() == {}
+    driver.deprovision("i")
+
+
+def test_another_bindings_account_is_neither_taken_over_nor_deleted(
+    rds: Drive, sandbox: Sandbox
+) -> None:
+    driver = rds()
+    driver.provision("i", SMALL)
+    driver.bind("i", "b1", Username="shop")
+    sandbox.control("DELETE", "counters")
+    assert "Username" in reason(driver.bind("i", "b2", Username="shop"))
+    assert isinstance(driver.unbind("i", "b2").end, Succeeded)
+    assert "rds:ResetAccountPassword" not in sandbox.calls()
+    (database,) = sandbox.databases
+    assert [account["name"] for account in database["accounts"]] == ["shop"]
+    driver.deprovision("i")
+
+
+def test_an_account_whose_answer_was_lost_gets_the_password_that_is_handed_out(
+    rds: Drive, sandbox: Sandbox
+) -> None:
+    driver = rds()
+    driver.provision("i", SMALL)
+    sandbox.fault("CreateAccount", "reset", when="after")
+    assert driver.bind("i", "b").credentials["password"]
+    assert sandbox.calls()["rds:ResetAccountPassword"] == 1
+    driver.deprovision("i")
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_a_bind_given_up_after_any_step_can_be_unbound(
+    rds: Drive, sandbox: Sandbox, steps: int
+) -> None:
+    driver = rds()
+    driver.provision("i", SMALL)
+    operation = driver.binding("i", "b")
+    driver.run([operation], steps=steps)
+    assert isinstance(driver.unbind("i", "b").end, Succeeded)
+    (database,) = sandbox.databases
+    assert database["accounts"] == []
+    driver.deprovision("i")
+
+
+def test_passwords_and_tokens_are_in_no_log(
+    rds: Drive, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    driver = rds()
+    driver.provision("i", SMALL)
+    sandbox.fault("CreateAccount", "reset", when="after")
+    operation = driver.bind("i", "b")
+    password = operation.credentials["password"]
+    assert password not in caplog.text
+    assert "Signature" not in caplog.text
+    assert all(password not in str(one) for one in operation.steps if isinstance(one, Exception))
+    driver.deprovision("i")
+
+
+def test_an_update_is_refused(rds: Drive) -> None:
+    driver = rds()
+    driver.ordered("i", SMALL)
+    operation = driver.run([Operation(OperationKind.UPDATE, "i")])[0]
+    assert "cannot be changed" in reason(operation)

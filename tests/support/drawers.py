@@ -1,0 +1,121 @@
+"""A plugin that does in memory what it is told, for tests of the engine and the edge."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alibroker.brokers.api import (
+    Failed,
+    InProgress,
+    Json,
+    OperationKind,
+    Plan,
+    ServiceOffering,
+    Step,
+    Succeeded,
+    TryAgainError,
+    Work,
+)
+
+SERVICE = "service-1"
+PLAN = "plan-1"
+
+
+class Drawer:
+    """A cloud service in memory: things by instance id, credentials by binding id.
+
+    It outlives the plugin, as a cloud outlives its broker.
+    """
+
+    def __init__(self) -> None:
+        self.things: dict[str, str] = {}
+        self.keys: dict[str, str] = {}
+        self.looks = 0
+        self.calls: list[tuple[str, str]] = []
+        self.hold = threading.Event()
+        self.hold.set()
+
+
+class DrawerBroker:
+    """The plugin to it. Parameters of the instance say how it is to behave."""
+
+    name = "drawer"
+
+    def __init__(self, drawer: Drawer) -> None:
+        self.drawer = drawer
+        self.closed = False
+
+    def offerings(self) -> Sequence[ServiceOffering]:
+        plan = Plan(
+            id=PLAN,
+            name="small",
+            description="A small drawer",
+            maximum_polling_duration=60,
+            asynchronous_only=(OperationKind.UPDATE,),
+        )
+        brief = Plan(id="plan-2", name="brief", description="Brief", maximum_polling_duration=2)
+        return [
+            ServiceOffering(
+                id=SERVICE, name="drawer", description="Drawers", bindable=True, plans=(plan, brief)
+            )
+        ]
+
+    def provision(self, work: Work) -> Step:
+        self._note(work)
+        if "token" not in work.resource:
+            return InProgress(description="Planned.", resource={"token": work.operation_id})
+        self.drawer.things.setdefault(work.instance_id, work.operation_id)
+        self.drawer.hold.wait(20)
+        if work.parameters.get("busy", 0) > len(self._calls_of(work)) - 2:
+            raise TryAgainError("The cloud is busy.", after=0.05)
+        if work.parameters.get("defect"):
+            raise KeyError("defect")
+        if work.parameters.get("fails"):
+            return Failed(reason="No drawers left.")
+        if work.parameters.get("slow") and work.observation is None:
+            return InProgress(description="Being built.", state={"pin": "s3cret"}, poll_after=0.05)
+        return Succeeded(resource={"shelf": 1})
+
+    def update(self, work: Work) -> Step:
+        return Failed(reason=f"Cannot update {work.instance_id}.")
+
+    def deprovision(self, work: Work) -> Step:
+        self._note(work)
+        if work.parameters.get("stuck"):
+            return Failed(reason="It is locked.")
+        self.drawer.things.pop(work.instance_id, None)
+        return Succeeded()
+
+    def bind(self, work: Work) -> Step:
+        self._note(work)
+        if "key" not in work.state:
+            return InProgress(description="Key chosen.", state={"key": uuid.uuid4().hex})
+        self.drawer.keys[work.binding_id] = work.state["key"]
+        if work.binding_parameters.get("fails"):
+            return Failed(reason="No keys left.")
+        return Succeeded(credentials={"key": work.state["key"]})
+
+    def unbind(self, work: Work) -> Step:
+        self._note(work)
+        self.drawer.keys.pop(work.binding_id, None)
+        return Succeeded()
+
+    def observe(self, works: Sequence[Work]) -> Mapping[str, Json]:
+        self.drawer.looks += 1
+        return {
+            work.operation_id: {"seen": True}
+            for work in works
+            if work.now - work.started_at >= work.parameters.get("slow", 0)
+        }
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _note(self, work: Work) -> None:
+        self.drawer.calls.append((work.kind, work.binding_id or work.instance_id))
+
+    def _calls_of(self, work: Work) -> list[Any]:
+        return [call for call in self.drawer.calls if call[1] == work.instance_id]
