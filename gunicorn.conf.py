@@ -30,7 +30,8 @@ workers = 1
 # Seconds in which the worker has to show a sign of life; reading everything back shows none.
 timeout = 120
 graceful_timeout = 20
-keepalive = 30
+# A stop waits for idle connections too, this long at the most.
+keepalive = 5
 # Actors, and the connection to etcd, do not survive a fork.
 preload_app = False
 control_socket_disable = True

@@ -123,7 +123,10 @@ def main(  # noqa: PLR0913 - the options of a command
     }
     with _directory(data_dir) as directory:
         cloud = Cloud(directory, region)
-        cloud.open_account(access_key_id, access_key_secret)
+        try:
+            cloud.open_account(access_key_id, access_key_secret)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
         changes = {name: value for name, value in given.items() if value is not None}
         cloud.change_settings(msgspec.structs.replace(cloud.settings, **changes))
         cloud.store.commit()

@@ -79,6 +79,10 @@ class Application:
             _cut(scope, reset=lost.reset)
             while (await receive())["type"] != "http.disconnect":
                 pass
+        except asyncio.CancelledError:
+            # The server stops: whoever still waits sees the connection end.
+            _cut(scope, reset=False)
+            raise
         except DisconnectedError:
             _log.info("a client left before its request was complete")
         else:
@@ -91,7 +95,11 @@ class Application:
             if request.path.startswith("/latest/"):
                 return metadata.respond(self.cloud, request)
         if request.path == "/" and (request.method == "POST" or "Action" in request.arguments):
-            return await self._call(await self._rpc_target(request, body))
+            try:
+                target = await self._rpc_target(request, body)
+            except ApiError as error:
+                return rpc.refuse(None, error)
+            return await self._call(target)
         return await self._call(self._oss_target(request, body))
 
     async def _rpc_target(self, request: Request, body: Body) -> Target:

@@ -30,6 +30,7 @@ class Owner(msgspec.Struct, frozen=True):
     """The account that pays, and `foreign_id`, a second one that owns a few bucket names."""
 
     id: str
+    region: str
     foreign_id: str
     key_id: str
     sealed_secret: str
@@ -85,12 +86,17 @@ class Cloud:
         return now + seconds * self.settings.time_scale
 
     def open_account(self, key_id: str | None, secret: str | None) -> None:
-        """Create the account at the first start; replace its AccessKey when one is given."""
+        """Create the account at the first start; replace its AccessKey when one is given.
+
+        Raises:
+            ValueError: The directory belongs to another region.
+        """
         owner = self._owners.get("owner")
         now = time.time()
         if owner is None:
             owner = Owner(
                 id=digits(16),
+                region=self.region,
                 foreign_id=digits(16),
                 key_id=new_key_id(),
                 sealed_secret=self.vault.seal(new_secret()),
@@ -115,6 +121,9 @@ class Cloud:
                     policies={"System/AdministratorAccess": now},
                 ),
             )
+        if owner.region != self.region:
+            msg = f"the data directory holds the region {owner.region}, not {self.region}"
+            raise ValueError(msg)
         if key_id and secret:
             owner = msgspec.structs.replace(
                 owner, key_id=key_id, sealed_secret=self.vault.seal(secret)

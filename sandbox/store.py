@@ -175,12 +175,17 @@ class Store:
         if not self._after:
             return
         self._db.execute("BEGIN")
-        for (kind, key), document in self._after.items():
-            if document is None:
-                self._db.execute(_REMOVE, (kind, key))
-            else:
-                self._db.execute(_PUT, (kind, key, self._encode(document)))
-        self._db.execute("COMMIT")
+        try:
+            for (kind, key), document in self._after.items():
+                if document is None:
+                    self._db.execute(_REMOVE, (kind, key))
+                else:
+                    self._db.execute(_PUT, (kind, key, self._encode(document)))
+            self._db.execute("COMMIT")
+        except BaseException:
+            # A full disk, for one; the caller undoes the change in memory.
+            self._db.execute("ROLLBACK")
+            raise
         self._changes.clear()
         self._after.clear()
 

@@ -20,9 +20,10 @@ _DEFAULTS: Final[Mapping[str, float]] = {
     "ram.read": 10.0,
     "ram.write": 5.0,
     "vpc.read": 5.0,
-    "sts.write": 5.0,
     "oss.read": 20.0,
     "oss.write": 10.0,
+    "other.read": 5.0,
+    "other.write": 1.0,
 }
 _BURST_SECONDS: Final = 20.0  # what was not used in so many seconds may be used at once
 _SLOWEST: Final = 1 / 32
@@ -131,7 +132,8 @@ class RateLimiter:
     def bucket(self, product: str, action: str) -> Bucket:
         """Return the bucket for an action, by what its name says that it does."""
         reads = action.startswith(("Describe", "List", "Get", "Head"))
-        return self._buckets[f"{product}.{'read' if reads else 'write'}"]
+        kind = "read" if reads else "write"
+        return self._buckets.get(f"{product}.{kind}") or self._buckets[f"other.{kind}"]
 
     def wait(self, product: str, action: str) -> None:
         """Wait until the call may be made, `MAX_WAIT` seconds at most.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
-from alibroker.brokers.alibabacloud.naming import digest
+from alibroker.brokers.alibabacloud.naming import digest, tag_value
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Failed, InProgress, Json, Step, Succeeded, Work
 from alibroker.brokers.oss.instances import Instances
@@ -44,7 +44,7 @@ class Bindings:
 
     def _create_user(self, work: Work) -> Step:
         user, policy = work.binding_resource["user"], work.binding_resource["policy"]
-        self._ram.create_user(user, comment=f"alibroker {work.binding_id}"[:128])
+        self._ram.create_user(user, comment=tag_value(work.binding_id))
         self._ram.create_policy(policy, work.resource["bucket"])
         try:
             self._ram.attach(policy, user)

@@ -41,7 +41,14 @@ class Bind:
             if error.kind is not Kind.EXISTS:
                 raise
             account = self._calls.account(instance_id, name)
-            if account is not None and account.get("AccountDescription") != accounts.marker(work):
+            if account is None:
+                # Created a moment ago and not listed yet, or just being deleted.
+                return InProgress(
+                    description="The account is being created",
+                    state=work.state,
+                    poll_after=self._poll,
+                )
+            if account.get("AccountDescription") != accounts.marker(work):
                 return Failed(
                     reason="parameters/Username: the database has another account of this name; "
                     "choose a different one"

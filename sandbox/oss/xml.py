@@ -46,9 +46,8 @@ def malformed(why: str) -> ApiError:
 
 
 def timestamp(moment: float) -> str:
-    """Write a time as OSS does: UTC, milliseconds."""
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
-    return f"{whole}.{int(moment % 1 * 1000):03d}Z"
+    """Write a time as OSS does: UTC, with milliseconds that are always 0."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(moment))
 
 
 def _element(name: str, content: Any) -> str:

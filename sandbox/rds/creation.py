@@ -82,6 +82,7 @@ def _plan(call: Call) -> Instance:
         raise ApiError(404, "InvalidRegionId.NotFound", "The specified region does not exist.")
     engine, version = _engine(parameters)
     parameters.choice("DBInstanceNetType", ("Intranet", "Internet"))
+    parameters.integer("Amount", 1, 1, 1)
     pay_type = parameters.choice("PayType", ("Postpaid", "Prepaid"))
     found = _instance_class(parameters, engine)
     storage_type = check_storage_type(parameters, found, catalog.default_storage_type(found))
@@ -104,11 +105,13 @@ def _plan(call: Call) -> Instance:
     if protected and pay_type != "Postpaid":
         raise invalid("DeletionProtection", "is for pay-as-you-go instances only")
     _check_stock(cloud, zone, found)
-    if len(live(cloud, call.now)) >= cloud.settings.instance_quota:
+    quota = cloud.settings.instance_quota
+    # Counting what is alive walks over everything, so it is left for when it matters.
+    if len(cloud.instances) >= quota and len(live(cloud, call.now)) >= quota:
         raise ApiError(
             400,
             "QuotaExceed.DBInstance",
-            f"The quota of {cloud.settings.instance_quota} instances is used up.",
+            f"The quota of {quota} instances is used up.",
         )
     name = f"{'pgm' if engine == 'PostgreSQL' else 'rm'}-bp1{letters(14)}"
     ready = cloud.later(call.now, *CREATING_SECONDS)

@@ -33,21 +33,22 @@ def settled(instance: Instance, now: float) -> Instance:
             storage_type=change.storage_type,
             change=None,
         )
-    if any(account.gone_at and account.gone_at <= now for account in instance.accounts.values()):
+    accounts, databases = instance.accounts, instance.databases
+    if accounts and any(0 < account.gone_at <= now for account in accounts.values()):
         instance = msgspec.structs.replace(
             instance,
             accounts={
                 name: account
-                for name, account in instance.accounts.items()
+                for name, account in accounts.items()
                 if not account.gone_at or account.gone_at > now
             },
         )
-    if any(found.gone_at and found.gone_at <= now for found in instance.databases.values()):
+    if databases and any(0 < found.gone_at <= now for found in databases.values()):
         instance = msgspec.structs.replace(
             instance,
             databases={
                 name: found
-                for name, found in instance.databases.items()
+                for name, found in databases.items()
                 if not found.gone_at or found.gone_at > now
             },
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from alibroker.brokers.alibabacloud import client
 from alibroker.brokers.api import Failed, InProgress, OperationKind, Succeeded, TryAgainError
 from alibroker.brokers.driver import Driver, Operation
 
@@ -90,6 +91,30 @@ def test_every_call_may_go_wrong_once(
         sandbox.fault(action, kind, **details)
     live(rds(), sandbox)
     assert sandbox.hits() == len(CALLS)
+
+
+def test_a_call_that_hangs_after_it_took_effect_is_given_up_and_repeated(
+    rds: Drive, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "WRITE_TIMEOUT", 1)
+    for action in ("CreateDBInstance", "CreateAccount", "DeleteDBInstance"):
+        sandbox.fault(action, "hang", when="after", seconds=3)
+    live(rds(), sandbox)
+    assert sandbox.hits() == 3
+
+
+def test_a_cloud_that_throttles_delays_and_nothing_else(rds: Drive, sandbox: Sandbox) -> None:
+    sandbox.settings(rate_limits={"rds": 20})
+    driver = rds(ALIBROKER_CLOUD_RATE="rds.read=100, rds.write=100")
+    operations = driver.run([driver.ordered(f"i{number}", SMALL) for number in range(40)])
+    assert all(isinstance(operation.end, Succeeded) for operation in operations)
+    results = sandbox.control("GET", "counters")["results"]["rds"]["CreateDBInstance"]
+    throttled = sum(results.values()) - results["OK"]
+    assert results["OK"] == 40
+    assert 0 < throttled < 20
+    assert len(sandbox.databases) == 40
+    driver.run([Operation(OperationKind.DEPROVISION, f"i{number}") for number in range(40)])
+    assert sandbox.empty
 
 
 def test_another_process_may_go_on_after_any_step(rds: Drive, sandbox: Sandbox) -> None:
@@ -343,107 +368,6 @@ def test_many_instances_in_progress_cost_few_calls(rds: Drive, sandbox: Sandbox)
     driver.run([Operation(OperationKind.DEPROVISION, f"i{number}") for number in range(count)])
     assert sum(sandbox.calls().values()) <= 4 * count
     assert sandbox.empty
-
-
-def test_credentials_have_the_keys_that_applications_know(rds: Drive) -> None:
-    driver = rds()
-    driver.provision("i", SMALL)
-    found = driver.bind("i", "b").credentials
-    host, user, password = found["host"], found["username"], found["password"]
-    assert host.endswith(".mysql.rds.aliyuncs.com")
-    assert found["port"] == "3306"
-    assert found["uri"] == f"mysql://{user}:{password}@{host}:3306/app"
-    assert found["jdbcUrl"] == f"jdbc:mysql://{host}:3306/app?user={user}&password={password}"
-    assert password not in str(driver.resource("i", "b"))
-    driver.deprovision("i")
-
-
-def test_bindings_do_not_share_an_account(rds: Drive, sandbox: Sandbox) -> None:
-    driver = rds()
-    driver.provision("i", SMALL)
-    one, two = driver.bind("i", "b1").credentials, driver.bind("i", "b2").credentials
-    assert one["username"] != two["username"]
-    assert one["password"] != two["password"]
-    assert one["database"] == two["database"]
-    driver.unbind("i", "b1")
-    (database,) = sandbox.databases
-    assert [account["name"] for account in database["accounts"]] == [two["username"]]
-    driver.deprovision("i")
-
-
-def test_a_name_and_a_password_can_be_chosen(rds: Drive) -> None:
-    driver = rds()
-    driver.provision("i", SMALL)
-    found = driver.bind("i", "b", Username="shop", Password="p@ss+W0rd").credentials
-    assert (found["username"], found["password"]) == ("shop", "p@ss+W0rd")
-    assert "shop:p%40ss%2BW0rd@" in found["uri"]
-    driver.deprovision("i")
-
-
-def test_a_weak_password_is_refused_before_the_cloud_is_asked(rds: Drive, sandbox: Sandbox) -> None:
-    driver = rds()
-    driver.provision("i", SMALL)
-    sandbox.control("DELETE", "counters")
-    text = reason(driver.bind("i", "b", Password="onlyletters"))
-    assert "Password" in text
-    assert "onlyletters" not in text
-    assert sandbox.calls() == {}
-    driver.deprovision("i")
-
-
-def test_another_bindings_account_is_neither_taken_over_nor_deleted(
-    rds: Drive, sandbox: Sandbox
-) -> None:
-    driver = rds()
-    driver.provision("i", SMALL)
-    driver.bind("i", "b1", Username="shop")
-    sandbox.control("DELETE", "counters")
-    assert "Username" in reason(driver.bind("i", "b2", Username="shop"))
-    assert isinstance(driver.unbind("i", "b2").end, Succeeded)
-    assert "rds:ResetAccountPassword" not in sandbox.calls()
-    (database,) = sandbox.databases
-    assert [account["name"] for account in database["accounts"]] == ["shop"]
-    driver.deprovision("i")
-
-
-def test_an_account_whose_answer_was_lost_gets_the_password_that_is_handed_out(
-    rds: Drive, sandbox: Sandbox
-) -> None:
-    driver = rds()
-    driver.provision("i", SMALL)
-    sandbox.fault("CreateAccount", "reset", when="after")
-    assert driver.bind("i", "b").credentials["password"]
-    assert sandbox.calls()["rds:ResetAccountPassword"] == 1
-    driver.deprovision("i")
-
-
-@pytest.mark.parametrize("steps", range(5))
-def test_a_bind_given_up_after_any_step_can_be_unbound(
-    rds: Drive, sandbox: Sandbox, steps: int
-) -> None:
-    driver = rds()
-    driver.provision("i", SMALL)
-    operation = driver.binding("i", "b")
-    driver.run([operation], steps=steps)
-    assert isinstance(driver.unbind("i", "b").end, Succeeded)
-    (database,) = sandbox.databases
-    assert database["accounts"] == []
-    driver.deprovision("i")
-
-
-def test_passwords_and_tokens_are_in_no_log(
-    rds: Drive, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("DEBUG")
-    driver = rds()
-    driver.provision("i", SMALL)
-    sandbox.fault("CreateAccount", "reset", when="after")
-    operation = driver.bind("i", "b")
-    password = operation.credentials["password"]
-    assert password not in caplog.text
-    assert "Signature" not in caplog.text
-    assert all(password not in str(one) for one in operation.steps if isinstance(one, Exception))
-    driver.deprovision("i")
 
 
 def test_an_update_is_refused(rds: Drive) -> None:

@@ -48,14 +48,15 @@ class Caller:
     key_id: str = KEY_ID
     secret: str = SECRET
     token: str = ""
+    timeout: float = 30
     client: Any = field(init=False)
 
     def __post_init__(self) -> None:
         credential = StsTokenCredential(self.key_id, self.secret, self.token)
         self.client = (
-            AcsClient(region_id=REGION, credential=credential, timeout=30)
+            AcsClient(region_id=REGION, credential=credential, timeout=self.timeout)
             if self.token
-            else AcsClient(self.key_id, self.secret, REGION, timeout=30)
+            else AcsClient(self.key_id, self.secret, REGION, timeout=self.timeout)
         )
         for product in ("Rds", "Ram", "Sts", "Vpc"):
             self.client.add_endpoint(REGION, product, self.url)

@@ -1,0 +1,30 @@
+"""The shape of the repository that everything else relies on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_standard_librarys_http_is_not_shadowed() -> None:
+    assert not (ROOT / "http" / "__init__.py").exists()
+    program = "import http.client, alibroker.http.app; print(http.client.HTTPConnection.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "HTTPConnection", done.stderr
+
+
+def test_tests_are_no_packages() -> None:
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+def test_no_module_is_longer_than_can_be_read_in_one_sitting() -> None:
+    files = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    long = {name: len((ROOT / name).read_text().splitlines()) for name in files}
+    assert {name: lines for name, lines in long.items() if lines > 500} == {}

@@ -1,0 +1,193 @@
+"""Processes are killed in the middle of everything; afterwards all is as if nothing had happened.
+
+Invariants I2 (no orphans), I3 (one resource), I6 (every operation ends).
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from waiting import eventually
+from world import OSS, RDS, World, new_id
+
+OFFERS = {"rds": RDS, "oss": OSS}
+
+# The cloud calls of each operation, in their order: `test_the_calls_are_these` keeps this true.
+CALLS: dict[tuple[str, str], list[str]] = {
+    ("rds", "provision"): ["rds:CreateDBInstance", "rds:DescribeDBInstances"],
+    ("rds", "bind"): [
+        "rds:CreateDatabase",
+        "rds:CreateAccount",
+        "rds:DescribeAccounts",
+        "rds:GrantAccountPrivilege",
+    ],
+    ("rds", "unbind"): ["rds:RevokeAccountPrivilege", "rds:DeleteAccount", "rds:DescribeAccounts"],
+    ("rds", "deprovision"): ["rds:DeleteDBInstance", "rds:DescribeDBInstances"],
+    ("oss", "provision"): [
+        "oss:PutBucket",
+        "oss:PutBucketPublicAccessBlock",
+        "oss:PutBucketTagging",
+    ],
+    ("oss", "bind"): [
+        "ram:CreateUser",
+        "ram:CreatePolicy",
+        "ram:AttachPolicyToUser",
+        "ram:ListAccessKeys",
+        "ram:CreateAccessKey",
+        "oss:ListObjects",
+    ],
+    ("oss", "unbind"): [
+        "ram:ListAccessKeys",
+        "ram:DeleteAccessKey",
+        "ram:DetachPolicyFromUser",
+        "ram:DeletePolicy",
+        "ram:DeleteUser",
+    ],
+    ("oss", "deprovision"): ["oss:DeleteBucket"],
+}
+LIFE = ["provision", "bind", "unbind", "deprovision"]
+
+
+def before(world: World, service: str, kind: str, instance: str) -> None:
+    """Walk to where an operation of a kind can begin."""
+    for earlier in LIFE[: LIFE.index(kind)]:
+        world.do(earlier, OFFERS[service], instance)
+
+
+def expect(world: World, service: str, kind: str) -> None:
+    """The cloud holds exactly what an operation of a kind is to leave."""
+    found = {name: len(some) for name, some in world.left().items()}
+    wanted: dict[str, int] = {}
+    if kind != "deprovision":
+        wanted["instances" if service == "rds" else "buckets"] = 1
+    if kind == "bind" and service == "oss":
+        wanted |= {"users": 1, "policies": 1}
+    assert found == wanted, world.left()
+    if kind == "bind" and service == "oss":
+        assert len(world.inventory()["users"][0]["keys"]) == 1
+    if service == "rds" and kind != "deprovision":
+        accounts = world.inventory()["instances"][0]["accounts"]
+        assert len(accounts) == (1 if kind == "bind" else 0)
+
+
+def clean_up(world: World, service: str, instance: str) -> None:
+    world.sandbox.control("DELETE", "faults")
+    for kind in ("unbind", "deprovision"):
+        if world.start(kind, OFFERS[service], instance) == 202:
+            assert world.end(kind, instance) == "succeeded"
+    assert world.left() == {}
+
+
+@pytest.mark.parametrize("service", ["rds", "oss"])
+def test_the_calls_are_these(world: World, service: str) -> None:
+    instance = new_id()
+    for kind in LIFE:
+        world.sandbox.control("DELETE", "counters")
+        world.do(kind, OFFERS[service], instance)
+        counted = world.sandbox.control("GET", "counters")["calls"]
+        found = {f"{product}:{action}" for product, some in counted.items() for action in some}
+        assert found >= set(CALLS[service, kind])
+        changing = {one for one in found if not one.split(":")[1].startswith(("Describe", "List"))}
+        assert changing <= set(CALLS[service, kind]), f"add to CALLS: {found}"
+
+
+CASES = [
+    pytest.param(service, kind, call, when, id=f"{service}-{kind}-{when}-{call.split(':')[1]}")
+    for (service, kind), calls in CALLS.items()
+    for call in calls
+    for when in ("before", "after")
+]
+
+
+@pytest.mark.parametrize(("service", "kind", "call", "when"), CASES)
+def test_the_broker_is_killed_at_every_call(
+    world: World, service: str, kind: str, call: str, when: str
+) -> None:
+    """The worker dies while the call hangs, before or after it took effect."""
+    instance = new_id()
+    before(world, service, kind, instance)
+    fault = world.sandbox.control(
+        "POST", "faults", {"action": call, "kind": "hang", "when": when, "seconds": 30}
+    )
+    assert world.start(kind, OFFERS[service], instance) == 202
+    eventually(lambda: world.sandbox.control("GET", f"faults/{fault['id']}")["hit"])
+
+    world.kill_worker()
+
+    assert world.end(kind, instance) == "succeeded"
+    expect(world, service, kind)
+    if kind == "bind":
+        assert world.credentials(instance)
+    clean_up(world, service, instance)
+
+
+@pytest.mark.parametrize("kind", LIFE)
+@pytest.mark.parametrize("service", ["rds", "oss"])
+@pytest.mark.parametrize("victim", ["broker and etcd", "sandbox"])
+def test_other_processes_are_killed_in_the_middle(
+    world: World, service: str, kind: str, victim: str
+) -> None:
+    instance = new_id()
+    before(world, service, kind, instance)
+    call = CALLS[service, kind][0]
+    fault = world.sandbox.control(
+        "POST", "faults", {"action": call, "kind": "hang", "when": "after", "seconds": 30}
+    )
+    assert world.start(kind, OFFERS[service], instance) == 202
+    eventually(lambda: world.sandbox.control("GET", f"faults/{fault['id']}")["hit"])
+
+    if victim == "sandbox":
+        world.kill_sandbox()
+    else:
+        world.kill_all_of_broker()
+
+    assert world.end(kind, instance) == "succeeded"
+    expect(world, service, kind)
+    clean_up(world, service, instance)
+
+
+@pytest.mark.parametrize("service", ["rds", "oss"])
+def test_a_create_that_takes_effect_late_is_no_orphan(world: World, service: str) -> None:
+    """The broker dies and the instance is deleted while its creation is still on its way."""
+    instance = new_id()
+    call = CALLS[service, "provision"][0]
+    fault = world.sandbox.control(
+        "POST", "faults", {"action": call, "kind": "latency", "when": "before", "seconds": 1.5}
+    )
+    assert world.start("provision", OFFERS[service], instance) == 202
+    eventually(lambda: world.sandbox.control("GET", f"faults/{fault['id']}")["hit"])
+    world.kill_worker()
+    assert world.start("deprovision", OFFERS[service], instance) == 202
+    assert world.end("deprovision", instance) == "succeeded"
+    eventually(lambda: world.left() == {})
+    world.sandbox.control("DELETE", "faults")
+
+
+def test_random_processes_are_killed_at_random_moments(world: World) -> None:
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)  # noqa: S311 - not a secret
+    instances = [(new_id(), name) for name in ("rds", "oss") * 6]
+    rounds: list[Callable[[], Any]] = [
+        world.kill_worker,
+        world.kill_worker,
+        world.kill_all_of_broker,
+        world.kill_sandbox,
+    ]
+    for kind in LIFE:
+        for instance, service in instances:
+            assert world.start(kind, OFFERS[service], instance) in (200, 202), f"seed {seed}"
+        for _ in range(3):
+            threading.Event().wait(chance.uniform(0.0, 1.5))
+            chance.choice(rounds)()
+        for instance, _ in instances:
+            assert world.end(kind, instance) == "succeeded", f"seed {seed}"
+        if kind == "bind":
+            found = world.inventory()
+            counts = {name: len(some) for name, some in found.items()}
+            expected = {"instances": 6, "buckets": 6, "users": 6, "policies": 6}
+            assert counts == expected, f"seed {seed}"
+    assert world.left() == {}, f"seed {seed}"
