@@ -154,6 +154,7 @@ def with_broker(walk_with: Callable[[Sandbox, Broker, tuple[str, str]], None]) -
                     "ALIBROKER_PASSWORD": user[1],
                     "ALIBROKER_POLL_INTERVAL": "0.5",
                     "ALIBROKER_SETTLE_SECONDS": "5",
+                    "ALIBROKER_CLOUD_RATE": "unlimited",
                 }
             )
             try:

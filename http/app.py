@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -142,6 +143,11 @@ class Lifespan:
             if self._system.view.problem:
                 raise
             log.error("Serving although not ready: %s", ex)  # noqa: TRY400 - no defect
+        # Records live long and hold no cycles: looking through them again and again costs a third
+        # of the throughput, and most of its longest pauses.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 1000)
         log.info("Ready: %d services", len(self._system.catalog.services))
 
 

@@ -16,7 +16,6 @@ LOGGING: dict[str, Any] = {
     "root": {"level": "WARNING", "handlers": ["stderr"]},
     "loggers": {
         "alibroker": {"level": "INFO"},
-        "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
         # pykka logs the death of an actor here, and nowhere else.
         "pykka": {"level": "WARNING"},
     },

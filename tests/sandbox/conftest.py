@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -199,6 +201,15 @@ def start(_no_proxies: None, tmp_path: Path) -> Iterator[Callable[..., Sandbox]]
     for one in started:
         if one.process.poll() is None:
             one.stop()
+
+
+@pytest.fixture
+def sdk_leftovers() -> Iterator[None]:
+    """Collect the sockets that the SDK leaves open when a call loses its connection."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ class World:
             "ALIBROKER_PASSWORD": USER[1],
             "ALIBROKER_POLL_INTERVAL": "0.1",
             "ALIBROKER_SETTLE_SECONDS": "3",
+            "ALIBROKER_CLOUD_RATE": "unlimited",
             **settings,
         }
         self.session = requests.Session()
@@ -56,9 +57,7 @@ class World:
 
     def _start_sandbox(self) -> Sandbox:
         options = ("--time-scale", "0.002", "--instance-quota", "100000")
-        return Sandbox(
-            self.directory / "sandbox", key=KEY, port=self.sandbox_port, options=options
-        )
+        return Sandbox(self.directory / "sandbox", key=KEY, port=self.sandbox_port, options=options)
 
     def _start_broker(self) -> Broker:
         broker = Broker(self.settings, stderr=self.log)
@@ -67,9 +66,7 @@ class World:
 
     # -- as a platform -------------------------------------------------------------------------
 
-    def request(
-        self, method: str, path: str, body: Any = None, **query: str
-    ) -> requests.Response:
+    def request(self, method: str, path: str, body: Any = None, **query: str) -> requests.Response:
         """Send a request, again if the broker is not there just now."""
 
         def attempt() -> list[requests.Response]:  # for an answer that says no is false

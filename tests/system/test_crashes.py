@@ -168,7 +168,7 @@ def test_a_create_that_takes_effect_late_is_no_orphan(world: World, service: str
 
 
 def test_random_processes_are_killed_at_random_moments(world: World) -> None:
-    seed = random.randrange(2**32)
+    seed = random.randrange(2**32)  # noqa: S311 - not a secret
     chance = random.Random(seed)  # noqa: S311 - not a secret
     instances = [(new_id(), name) for name in ("rds", "oss") * 6]
     rounds: list[Callable[[], Any]] = [

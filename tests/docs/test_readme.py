@@ -1,0 +1,95 @@
+"""What the README says is true."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from drawers import Drawer, DrawerBroker
+from waiting import eventually
+from world import USER, World
+
+from alibroker.actors.settings import EngineSettings
+from alibroker.http.settings import EdgeSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(language: str, containing: str) -> str:
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    (found,) = [one for one in blocks if containing in one]
+    return found
+
+
+def test_the_example_of_embedding_runs(tmp_path: Path, capsys: Any) -> None:
+    namespace: dict[str, Any] = {}
+    exec(block("python", "BrokerSystem"), namespace)  # noqa: S102 - that is what is tested
+    namespace["a_life"]([DrawerBroker(Drawer())], tmp_path)
+    assert capsys.readouterr().out.strip() == "ended succeeded"
+
+
+def test_every_setting_is_in_the_table_with_its_default() -> None:
+    rows = re.findall(r"^\| (`ALIBROKER_[^|]*)\|([^|]*)\|", README, flags=re.MULTILINE)
+    table = {name: default for names, default in rows for name in re.findall(r"`(\w+)`", names)}
+    for kind in (EngineSettings, EdgeSettings):
+        for field in msgspec.structs.fields(kind):
+            assert field.encode_name in table, field.encode_name
+            if field.default not in (None, ""):
+                default = field.default
+                text = str(int(default)) if isinstance(default, float | int) else str(default)
+                assert f"`{text}`" in table[field.encode_name], field.encode_name
+
+
+def test_no_setting_is_in_the_table_that_nobody_reads() -> None:
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("actors", "brokers", "etcd", "http", "cli")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    known = {
+        field.encode_name
+        for kind in (EngineSettings, EdgeSettings)
+        for field in msgspec.structs.fields(kind)
+    }
+    for name in set(re.findall(r"`(ALIBROKER_\w+)`", README)) - known:
+        assert name in code, name
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!http)(.*?)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_first_database_with_curl(tmp_path: Path) -> None:
+    script = block("sh", "curl").replace('"$ALIBROKER_USERNAME:$ALIBROKER_PASSWORD"', '"$USERPASS"')
+    world = World(tmp_path)
+    try:
+        script = script.replace("http://127.0.0.1:8005", world.broker.url)
+        first, poll, rest = re.split(r"(broker \$URL/\S+/last_operation)[^\n]*", script)
+
+        def run(text: str) -> str:
+            done = subprocess.run(
+                ["bash", "-c", text],
+                env={**os.environ, "USERPASS": ":".join(USER)},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            return done.stdout
+
+        head, _, commands = first.partition("\nbroker ")
+        printed = run(f"{head}\nbroker {commands}")
+        assert '"services"' in printed
+        assert '"operation"' in printed
+        eventually(lambda: "succeeded" in run(f"{head}\n{poll}"), timeout=60)
+        printed = run(f"{head}\n{rest}")
+        for name in ("host", "port", "username", "password"):
+            assert f'"{name}"' in printed
+        eventually(lambda: world.left() == {}, timeout=60)
+    finally:
+        world.stop()
