@@ -67,7 +67,7 @@ def etcd_process(eventually: Callable[..., None]) -> Callable[[int | None], psut
 def eventually() -> Callable[..., None]:
     """Waits until a condition holds; fails after a bound."""
 
-    def wait(condition: Callable[[], bool], *, within: float = 5.0) -> None:
+    def wait(condition: Callable[[], bool], *, within: float = 20.0) -> None:
         deadline = time.monotonic() + within
         while not condition():
             assert time.monotonic() < deadline, "the condition did not come true in time"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,3 +29,13 @@ def test_no_module_is_longer_than_can_be_read_in_one_sitting() -> None:
     ).stdout.split()
     long = {name: len((ROOT / name).read_text().splitlines()) for name in files}
     assert {name: lines for name, lines in long.items() if lines > 500} == {}
+
+
+def test_every_folder_with_code_is_packaged() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    files = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    folders = {str(Path(name).parent) for name in files} - {"."}
+    code = {name for name in folders if name.split("/")[0] not in ("tests", "benchmarks")}
+    assert set(listed) == {f"alibroker.{name.replace('/', '.')}" for name in code}

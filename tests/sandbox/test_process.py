@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PASSWORD = "Aa1!*xyz"
-# The SDK forgets to close the socket of a call that failed.
-pytestmark = [
-    pytest.mark.usefixtures("sdk_leftovers"),
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-]
 
 
 def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
