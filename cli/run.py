@@ -25,7 +25,9 @@ def run() -> None:
     Settings are the environment variables ALIBROKER_*. What is provisioned is kept in
     ALIBROKER_DATA_DIR (default: data) and is there again at the next start. Ctrl-C stops all.
     """
+    # Both also where a shell has started this in the background and has SIGINT ignored.
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
     settings = {name: value for name, value in os.environ.items() if value}
     data_dir = Path(settings.setdefault("ALIBROKER_DATA_DIR", "data")).absolute()
     settings["ALIBROKER_DATA_DIR"] = str(data_dir)
