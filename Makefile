@@ -51,7 +51,7 @@ format: $(READY)  ## put the code into its form
 
 types: $(READY)  ## check types
 	$(BIN)/mypy -p alibroker.brokers -p alibroker.etcd -p alibroker.actors -p alibroker.http \
-		-p alibroker.cli -p alibroker.sandbox
+		-p alibroker.cli -p alibroker.conformance -p alibroker.sandbox
 
 lock: $(READY)  ## write down the versions that are installed, for constraints.txt
 	$(BIN)/pip freeze --exclude-editable | grep -v '^setuptools==' > constraints.txt

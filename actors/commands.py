@@ -37,13 +37,20 @@ class Provision(Command, frozen=True, kw_only=True):
     space_guid: str
     context: Json = NOTHING
     parameters: Json = NOTHING
+    maintenance_version: str = ""
 
 
 class Update(Command, frozen=True, kw_only=True):
-    """Change an instance (OSB, Updating); an empty `plan_id` keeps the plan."""
+    """Change an instance (OSB, Updating); what is empty stays as it is.
+
+    `parameters` are merged into those in force, member by member.
+    """
 
     context: Json = NOTHING
     parameters: Json = NOTHING
+    maintenance_version: str = ""
+    may_change_plan: bool = False
+    may_change_parameters: bool = False
 
 
 class Deprovision(Command, frozen=True, kw_only=True):
@@ -57,6 +64,8 @@ class Bind(Command, frozen=True, kw_only=True):
     bind_resource: Json = NOTHING
     context: Json = NOTHING
     parameters: Json = NOTHING
+    predecessor_binding_id: str = ""
+    """The binding to replace; its parameters and scope are taken over where none are given."""
 
     @property
     def key(self) -> Key:

@@ -56,7 +56,8 @@ def decide(view: View, change: Change, now: float) -> Decision:
             return lifecycle.deprovision(instance, bindings, command, now)
         case Bind():
             binding = view.binding(command.instance_id, command.binding_id)
-            return lifecycle.bind(instance, binding, command, now)
+            predecessor = view.binding(command.instance_id, command.predecessor_binding_id)
+            return lifecycle.bind(instance, binding, predecessor, command, now)
         case Unbind():
             return lifecycle.unbind(
                 view.binding(command.instance_id, command.binding_id), command, now
@@ -68,7 +69,10 @@ def depends_on(item: Item) -> set[Key]:
     """Return the records that a decision on the item depends on."""
     match item:
         case Change(command=command):
-            return {command.key, Key(command.instance_id)}
+            keys = {command.key, Key(command.instance_id)}
+            if isinstance(command, Bind) and command.predecessor_binding_id:
+                keys.add(Key(command.instance_id, command.predecessor_binding_id))
+            return keys
         case StepReport(report=report):
             return {report.key}
         case TimeIsUp(key=key):

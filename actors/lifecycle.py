@@ -36,6 +36,7 @@ from alibroker.actors.records import (
     Private,
     Record,
     Status,
+    Wanted,
 )
 from alibroker.brokers.api import NOTHING, Failed, InProgress, OperationKind, Succeeded
 
@@ -65,24 +66,50 @@ def provision(instance: Instance | None, command: Provision, now: float) -> Deci
 
 
 def update(instance: Instance | None, command: Update, now: float) -> Decision:
-    """Decide on a request to change an instance; only changes of its context are offered."""
+    """Decide on a request to change an instance.
+
+    What is wanted is kept apart from what is in force until the update has succeeded.
+    """
     if instance is None or instance.status is Status.DELETED:
         return _refused(Verdict.UNKNOWN, f"There is no instance {command.instance_id}.")
     if instance.service_id != command.service_id:
         return _refused(Verdict.MISMATCH, "service_id is not the one of the instance.")
+    wanted = Wanted(
+        plan_id=command.plan_id or instance.plan_id,
+        maintenance_version=command.maintenance_version or instance.maintenance_version,
+        context=command.context or instance.context,
+    )
+    parameters = {**instance.private.parameters, **command.parameters}
     if instance.operation.in_progress:
-        return _busy(instance)
+        same = (
+            instance.wanted is not None
+            and replace(instance.wanted, context=wanted.context) == wanted
+            and same_json(instance.private.wanted, parameters)
+        )
+        return Decision(Answer(Verdict.JOINED, record=instance)) if same else _busy(instance)
     if instance.status is Status.CREATION_FAILED:
         return _refused(Verdict.UNSUPPORTED, "The instance was never created: deprovision it.")
-    if command.plan_id not in ("", instance.plan_id):
-        return _refused(Verdict.UNSUPPORTED, "The plan of an instance cannot be changed.")
-    wanted = {**instance.private.parameters, **command.parameters}
-    if not same_json(wanted, instance.private.parameters):
-        return _refused(Verdict.UNSUPPORTED, "The parameters of an instance cannot be changed.")
-    if not command.context or same_json(command.context, instance.context):
-        return Decision(Answer(Verdict.DONE, record=instance))
-    changed = _noted(replace(instance, context=command.context), now, "context updated")
-    return Decision(Answer(Verdict.DONE, record=changed), changed)
+    new_parameters = not same_json(parameters, instance.private.parameters)
+    if wanted.plan_id != instance.plan_id and not command.may_change_plan:
+        return _refused(Verdict.UNSUPPORTED, "Instances of this plan cannot change to another.")
+    if new_parameters and not command.may_change_parameters:
+        return _refused(Verdict.UNSUPPORTED, "The parameters of this plan cannot be changed.")
+    if (
+        wanted.plan_id == instance.plan_id
+        and wanted.maintenance_version == instance.maintenance_version
+        and not new_parameters
+    ):
+        if same_json(wanted.context, instance.context):
+            return Decision(Answer(Verdict.DONE, record=instance))
+        changed = _noted(replace(instance, context=wanted.context), now, "context updated")
+        return Decision(Answer(Verdict.DONE, record=changed), changed)
+    begun = replace(
+        instance,
+        operation=_begin(command, OperationKind.UPDATE, now),
+        wanted=wanted,
+        private=replace(instance.private, wanted=parameters, state=NOTHING),
+    )
+    return _started(_noted(begun, now, "update accepted"))
 
 
 def deprovision(
@@ -106,17 +133,19 @@ def deprovision(
     return _deletion(instance, command, OperationKind.DEPROVISION, now)
 
 
-def bind(instance: Instance | None, binding: Binding | None, command: Bind, now: float) -> Decision:
-    """Decide on a request to create a binding."""
+def bind(
+    instance: Instance | None,
+    binding: Binding | None,
+    predecessor: Binding | None,
+    command: Bind,
+    now: float,
+) -> Decision:
+    """Decide on a request to create a binding, be it in place of an earlier one."""
     if instance is None or instance.status is Status.DELETED:
         return _refused(Verdict.UNKNOWN, f"There is no instance {command.instance_id}.")
     matches = (instance.service_id, instance.plan_id) == (command.service_id, command.plan_id)
     if binding is not None and binding.status is not Status.DELETED:
-        same = (
-            matches
-            and same_json(binding.private.parameters, command.parameters)
-            and same_json(_scope(binding.bind_resource), _scope(command.bind_resource))
-        )
+        same = matches and _same_binding(binding, command)
         again = binding.status is Status.CREATION_FAILED and same and binding.clean
         if not again:
             return _repeated(binding, same=same)
@@ -126,15 +155,30 @@ def bind(instance: Instance | None, binding: Binding | None, command: Bind, now:
         return _busy(instance)
     if instance.status is not Status.READY or not instance.usable:
         return _refused(Verdict.UNUSABLE, "The instance is not usable: deprovision it.")
+    parameters, bind_resource = command.parameters, command.bind_resource
+    if command.predecessor_binding_id:
+        if predecessor is not None and predecessor.status is Status.CREATING:
+            return _busy(predecessor)
+        if (
+            predecessor is None
+            or predecessor.status is not Status.READY
+            or predecessor.binding_id == command.binding_id
+        ):
+            return _refused(
+                Verdict.MISMATCH, "predecessor_binding_id is not a binding that can be replaced."
+            )
+        parameters = parameters or predecessor.private.parameters
+        bind_resource = bind_resource or predecessor.bind_resource
     return _started(
         Binding(
             instance_id=command.instance_id,
             binding_id=command.binding_id,
             service_id=command.service_id,
             plan_id=command.plan_id,
-            bind_resource=command.bind_resource,
+            bind_resource=bind_resource,
             context=command.context,
-            private=Private(parameters=command.parameters),
+            predecessor_binding_id=command.predecessor_binding_id,
+            private=Private(parameters=parameters),
             operation=_begin(command, OperationKind.BIND, now),
             events=(Event(now, "bind accepted"),),
         )
@@ -269,6 +313,7 @@ def _new_instance(command: Provision, now: float) -> Instance:
         organization_guid=command.organization_guid,
         space_guid=command.space_guid,
         context=command.context,
+        maintenance_version=command.maintenance_version,
         private=Private(parameters=command.parameters),
         operation=_begin(command, OperationKind.PROVISION, now),
         events=(Event(now, "provision accepted"),),
@@ -328,13 +373,31 @@ def _undo(record: R, operation: Operation, reason: str, now: float) -> R:
 def _succeeded(record: R, operation: Operation, result: Succeeded, now: float) -> R:
     ended = _ended(record, operation, OperationState.SUCCEEDED, "", now)
     if operation.kind in DELETIONS:
-        ended = replace(ended, resource=NOTHING, private=Private())
-        return replace(ended, context=NOTHING) if isinstance(ended, Instance) else ended
-    return replace(
+        ended = replace(ended, resource=NOTHING, metadata=NOTHING, private=Private())
+        if isinstance(ended, Instance):
+            return replace(ended, context=NOTHING)
+        return replace(ended, endpoints=()) if isinstance(ended, Binding) else ended
+    ended = replace(
         ended,
         created=True,
         resource={**record.resource, **result.resource},
-        private=replace(ended.private, credentials=result.credentials),
+        metadata=result.metadata or record.metadata,
+    )
+    if isinstance(ended, Binding):
+        return replace(
+            ended,
+            endpoints=result.endpoints,
+            private=replace(ended.private, credentials=result.credentials),
+        )
+    wanted = record.wanted if isinstance(record, Instance) else None
+    if wanted is None:
+        return ended
+    return replace(
+        ended,
+        plan_id=wanted.plan_id,
+        maintenance_version=wanted.maintenance_version,
+        context=wanted.context,
+        private=replace(ended.private, parameters=record.private.wanted),
     )
 
 
@@ -344,7 +407,10 @@ def _ended(
     ended = replace(
         operation, state=state, description=description, failure="", due_at=0.0, ended_at=now
     )
-    record = replace(record, operation=ended, private=replace(record.private, state=NOTHING))
+    private = replace(record.private, state=NOTHING, wanted=NOTHING)
+    record = replace(record, operation=ended, private=private)
+    if isinstance(record, Instance):
+        record = replace(record, wanted=None)
     return _noted(record, now, f"{operation.kind} {state}" + (description and f": {description}"))
 
 
@@ -368,6 +434,18 @@ def _holds_something(binding: Binding) -> bool:
     return not (
         binding.status is Status.DELETED
         or (binding.status is Status.CREATION_FAILED and binding.clean)
+    )
+
+
+def _same_binding(binding: Binding, command: Bind) -> bool:
+    if binding.predecessor_binding_id != command.predecessor_binding_id:
+        return False
+    # What a rotation leaves out it takes over from the predecessor.
+    rotation = bool(command.predecessor_binding_id)
+    same_parameters = same_json(binding.private.parameters, command.parameters)
+    same_scope = same_json(_scope(binding.bind_resource), _scope(command.bind_resource))
+    return (same_parameters or (rotation and not command.parameters)) and (
+        same_scope or (rotation and not command.bind_resource)
     )
 
 

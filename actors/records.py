@@ -93,6 +93,8 @@ class Private(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: Json = NOTHING
     """What the last step of the operation in progress left behind."""
     credentials: Json | None = None
+    wanted: Json = NOTHING
+    """The parameters that an update in progress is to bring about."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +111,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a creation that failed has left nothing behind."""
     resource: Json = NOTHING
     """Facts about the cloud resource, readable by operators."""
+    metadata: Json = NOTHING
+    """What the platform is told about it, in the words of the OSB API."""
     events: tuple[Event, ...] = ()
     private: Private = Private()
 
@@ -136,6 +140,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return Status.DELETED if running is Status.DELETING else Status.READY
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an update in progress is to bring about, kept apart from what is in force."""
+
+    plan_id: str
+    maintenance_version: str = ""
+    context: Json = NOTHING
+
+
 class Instance(Record, frozen=True, kw_only=True):
     """A service instance."""
 
@@ -144,6 +156,9 @@ class Instance(Record, frozen=True, kw_only=True):
     context: Json = NOTHING
     usable: bool = True
     """Whether new bindings make sense (OSB `instance_usable`)."""
+    maintenance_version: str = ""
+    """The version of the plan that the instance runs with (OSB, Maintenance Info)."""
+    wanted: Wanted | None = None
 
 
 class Binding(Record, frozen=True, kw_only=True):
@@ -152,6 +167,9 @@ class Binding(Record, frozen=True, kw_only=True):
     binding_id: str
     bind_resource: Json = NOTHING
     context: Json = NOTHING
+    predecessor_binding_id: str = ""
+    """The binding that this one is to replace (OSB, Binding Rotation)."""
+    endpoints: tuple[Json, ...] = ()
 
     @property
     def key(self) -> Key:

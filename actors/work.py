@@ -33,16 +33,22 @@ def work_for(
     operation = record.operation
     if not operation.in_progress or (operation.id, operation.step) != (operation_id, step):
         return None
-    plan = catalog.plan(instance.service_id, instance.plan_id)
+    # An update works towards what is wanted; everything else is about what is in force.
+    updating = operation.kind is OperationKind.UPDATE and instance.wanted is not None
+    wanted = instance.wanted if updating else None
+    plan_id = wanted.plan_id if wanted else instance.plan_id
+    plan = catalog.plan(instance.service_id, plan_id)
     binding = record if isinstance(record, Binding) else None
     return Work(
         operation_id=operation_id,
         kind=UNDO[operation.kind] if operation.undoing else operation.kind,
         instance_id=key.instance_id,
         service_id=instance.service_id,
-        plan_id=instance.plan_id,
+        plan_id=plan_id,
         plan_settings=plan.settings if plan else NOTHING,
-        parameters=instance.private.parameters,
+        parameters=instance.private.wanted if wanted else instance.private.parameters,
+        previous_plan_id=instance.plan_id if wanted else "",
+        previous_parameters=instance.private.parameters if wanted else NOTHING,
         context=instance.context,
         organization_guid=instance.organization_guid,
         space_guid=instance.space_guid,

@@ -46,6 +46,7 @@ class Plan(
     free: bool | None = None
     bindable: bool | None = None
     plan_updateable: bool | None = None
+    binding_rotatable: bool | None = None
     schemas: Json = NOTHING
     maximum_polling_duration: int
     """Seconds within which every operation on an instance of this plan ends."""
@@ -55,6 +56,8 @@ class Plan(
     """What the broker needs to know of the plan; not published."""
     asynchronous_only: tuple[OperationKind, ...] = ()
     """Operations that last too long for a synchronous answer; not published."""
+    requires_app: bool = False
+    """Whether a bind has to name an application (OSB `RequiresApp`); not published."""
 
 
 class ServiceOffering(
@@ -93,7 +96,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     plan_id: str
     plan_settings: Json = NOTHING
     parameters: Json = NOTHING
-    """The instance's parameters as the platform sent them."""
+    """The instance's parameters as the platform sent them; in an update, those that are wanted."""
+    previous_plan_id: str = ""
+    """In an update: the plan that is in force."""
+    previous_parameters: Json = NOTHING
+    """In an update: the parameters that are in force."""
     context: Json = NOTHING
     organization_guid: str = ""
     space_guid: str = ""
@@ -134,6 +141,10 @@ class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
 
     resource: Json = NOTHING
     credentials: Json | None = None
+    metadata: Json = NOTHING
+    """Of an instance: `labels`, `attributes`; of a binding: `expires_at`, `renew_before` (OSB)."""
+    endpoints: tuple[Json, ...] = ()
+    """Of a binding: where the service is reached (OSB, Endpoint Object; ports are strings)."""
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):

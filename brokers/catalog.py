@@ -15,7 +15,7 @@ from alibroker.brokers.schemas import compile_schema, describe_faults, published
 
 __all__ = ["Catalog", "CatalogError", "Service", "load_offerings"]
 
-_UNPUBLISHED: Final = ("settings", "asynchronous_only")
+_UNPUBLISHED: Final = ("settings", "asynchronous_only", "requires_app")
 
 
 class Service(msgspec.Struct, frozen=True):

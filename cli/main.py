@@ -6,6 +6,7 @@ import click
 
 from alibroker.cli.demo import demo
 from alibroker.cli.run import run
+from alibroker.conformance.command import conformance
 
 
 @click.group()
@@ -19,6 +20,7 @@ def main() -> None:
 
 main.add_command(run)
 main.add_command(demo)
+main.add_command(conformance)
 
 if __name__ == "__main__":
     main()

@@ -79,11 +79,6 @@ def send(resp: falcon.asgi.Response, status: int, body: dict[str, Any]) -> None:
     resp.content_type = falcon.MEDIA_JSON
 
 
-def send_accepted(resp: falcon.asgi.Response, record: Record) -> None:
-    """Answer that the operation is in progress (202)."""
-    send(resp, 202, {"operation": record.operation.id})
-
-
 def send_last_operation(
     resp: falcon.asgi.Response, operation: Operation, now: float, *, of_instance: bool
 ) -> None:

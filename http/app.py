@@ -77,9 +77,9 @@ def create_app(
     app.add_route("/readyz", Ready(system))
     app.add_route("/v2/catalog", CatalogResource(system.catalog))
     app.add_route(_INSTANCE, ServiceInstance(system, settings))
-    app.add_route(_INSTANCE + "/last_operation", ServiceInstanceOperation(system))
+    app.add_route(_INSTANCE + "/last_operation", ServiceInstanceOperation(system, settings))
     app.add_route(_BINDING, ServiceBinding(system, settings))
-    app.add_route(_BINDING + "/last_operation", ServiceBindingOperation(system))
+    app.add_route(_BINDING + "/last_operation", ServiceBindingOperation(system, settings))
     return app
 
 

@@ -11,7 +11,7 @@ from alibroker.actors.commands import Bind, Unbind, Verdict
 from alibroker.actors.records import Binding, Status
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING, OperationKind
-from alibroker.http.answers import ask, send, send_accepted, send_last_operation
+from alibroker.http.answers import ask, send, send_last_operation
 from alibroker.http.bodies import BindBody, checked_id, read_body, required_query
 from alibroker.http.checks import (
     check_asynchronous,
@@ -21,8 +21,8 @@ from alibroker.http.checks import (
     offered_plan,
     without_secrets,
 )
-from alibroker.http.errors import OsbError, bad_request
-from alibroker.http.instances import not_found
+from alibroker.http.errors import REQUIRES_APP, OsbError, bad_request
+from alibroker.http.instances import check_not_gone, not_found
 from alibroker.http.settings import EdgeSettings
 
 
@@ -40,36 +40,60 @@ class ServiceBinding:
         instance_id: str,
         binding_id: str,
     ) -> None:
-        """Bind."""
+        """Bind, or bind anew in place of a predecessor."""
         body = await read_body(req, BindBody, self._settings.max_body)
         catalog = self._system.catalog
-        plan = offered_plan(catalog, body.service_id, body.plan_id)
+        service_id, plan_id = self._offer(body, checked_id("instance_id", instance_id))
+        plan = offered_plan(catalog, service_id, plan_id)
         if not catalog.bindable(plan.id):
             raise bad_request("Instances of this plan cannot be bound.")
-        if body.predecessor_binding_id is not None:
+        if body.predecessor_binding_id is not None and not plan.binding_rotatable:
             raise bad_request("Bindings of this plan cannot be rotated: bind without predecessor.")
         incomplete = check_asynchronous(req, plan, OperationKind.BIND)
         parameters = body.parameters or NOTHING
-        check_parameters(catalog, plan.id, OperationKind.BIND, parameters)
+        if parameters or body.predecessor_binding_id is None:
+            check_parameters(catalog, plan.id, OperationKind.BIND, parameters)
         bind_resource = dict(body.bind_resource or NOTHING)
         if body.app_guid is not None:
             bind_resource.setdefault("app_guid", body.app_guid)
+        if plan.requires_app and not bind_resource.get("app_guid"):
+            raise OsbError(422, "RequiresApp", REQUIRES_APP)
         command = Bind(
-            instance_id=checked_id("instance_id", instance_id),
+            instance_id=instance_id,
             binding_id=checked_id("binding_id", binding_id),
-            service_id=body.service_id,
-            plan_id=body.plan_id,
+            service_id=service_id,
+            plan_id=plan_id,
             bind_resource=bind_resource,
             context=body.context or NOTHING,
             parameters=parameters,
+            predecessor_binding_id=body.predecessor_binding_id or "",
             **common(req, plan, incomplete=incomplete),
         )
         answer = await ask(self._system, command, self._settings.response_timeout)
         match answer.verdict, answer.record:
             case (Verdict.STARTED | Verdict.JOINED, record) if record is not None:
-                send_accepted(resp, record)
+                send(resp, 202, {"operation": record.operation.id})
             case (verdict, Binding() as binding):
-                send(resp, 201 if verdict is Verdict.ENDED else 200, _published(binding))
+                send(resp, 201 if verdict is Verdict.ENDED else 200, self._published(binding))
+
+    def _offer(self, body: BindBody, instance_id: str) -> tuple[str, str]:
+        """Return service and plan; those that a rotation leaves out are its predecessor's.
+
+        Raises:
+            OsbError: 400, an id is missing.
+        """
+        service_id, plan_id = body.service_id, body.plan_id
+        if body.predecessor_binding_id is not None:
+            view = self._system.view
+            predecessor = view.binding(instance_id, body.predecessor_binding_id)
+            if predecessor is None:
+                raise bad_request("predecessor_binding_id is not a binding of this instance.")
+            service_id = service_id or predecessor.service_id
+            plan_id = plan_id or predecessor.plan_id
+        for name, value in (("service_id", service_id), ("plan_id", plan_id)):
+            if value is None:
+                raise bad_request(f"The body has to name `{name}`.")
+        return service_id or "", plan_id or ""
 
     async def on_get(
         self,
@@ -85,7 +109,7 @@ class ServiceBinding:
         plan = self._system.catalog.plan(binding.service_id, binding.plan_id)
         parameters = without_secrets(plan, "service_binding", binding.private.parameters)
         more = {"parameters": parameters} if parameters else {}
-        send(resp, 200, {**_published(binding), **more})
+        send(resp, 200, {**self._published(binding), **more})
 
     async def on_delete(
         self,
@@ -114,16 +138,25 @@ class ServiceBinding:
         )
         answer = await ask(self._system, command, self._settings.response_timeout)
         if answer.verdict in (Verdict.STARTED, Verdict.JOINED) and answer.record is not None:
-            send_accepted(resp, answer.record)
+            send(resp, 202, {"operation": answer.record.operation.id})
         else:
             send(resp, 200, {})
+
+    def _published(self, binding: Binding) -> dict[str, Any]:
+        body: dict[str, Any] = {"credentials": binding.private.credentials or {}}
+        if binding.metadata:
+            body["metadata"] = binding.metadata
+        if binding.endpoints and self._settings.send_endpoints:
+            body["endpoints"] = binding.endpoints
+        return body
 
 
 class ServiceBindingOperation:
     """`/v2/service_instances/{instance_id}/service_bindings/{binding_id}/last_operation`."""
 
-    def __init__(self, system: BrokerSystem) -> None:
+    def __init__(self, system: BrokerSystem, settings: EdgeSettings) -> None:
         self._system = system
+        self._settings = settings
 
     async def on_get(
         self,
@@ -134,6 +167,7 @@ class ServiceBindingOperation:
     ) -> None:
         """Poll. Touches neither the cloud nor the store."""
         binding = _find(self._system, instance_id, binding_id)
+        check_not_gone(binding, self._settings)
         send_last_operation(resp, binding.operation, time.time(), of_instance=False)
 
 
@@ -144,7 +178,3 @@ def _find(system: BrokerSystem, instance_id: str, binding_id: str) -> Binding:
     if binding is None:
         raise not_found(system, f"There is no binding {binding_id}.")
     return binding
-
-
-def _published(binding: Binding) -> dict[str, Any]:
-    return {"credentials": binding.private.credentials or {}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Annotated, Any, TypeVar
 
 import falcon
@@ -16,6 +18,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 Object = dict[str, Any]
 MAX_DEPTH = 50
 MAX_ID = 512
+MAX_DIGITS = 20
 
 
 class MaintenanceInfo(msgspec.Struct, frozen=True):
@@ -52,9 +55,11 @@ class UpdateBody(msgspec.Struct, frozen=True, kw_only=True):
     maintenance_info: MaintenanceInfo | None = None
 
 
-class BindBody(Offer, frozen=True, kw_only=True):
-    """Body of a bind request."""
+class BindBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of a bind request; a rotation may leave the ids to its predecessor."""
 
+    service_id: Text | None = None
+    plan_id: Text | None = None
     app_guid: Text | None = None
     bind_resource: Object | None = None
     context: Object | None = None
@@ -71,19 +76,37 @@ async def read_body(req: falcon.asgi.Request, kind: type[B], max_bytes: int) -> 
     content_type = (req.content_type or falcon.MEDIA_JSON).partition(";")[0].strip().lower()
     if content_type != falcon.MEDIA_JSON:
         raise bad_request("The Content-Type has to be application/json.")
-    data = await _read(req, max_bytes)
+    document = strict_json(await _read(req, max_bytes))
     try:
-        body = msgspec.json.decode(data, type=kind)
+        return msgspec.convert(document, type=kind)
     except msgspec.ValidationError as ex:
         raise bad_request(f"The body is not as it should be: {ex}.") from None
+
+
+def strict_json(data: bytes) -> Any:
+    """Decode JSON that every reader understands in the same way, and that can be written again.
+
+    Raises:
+        OsbError: 400; it is not JSON in UTF-8, is nested too deep, names a member twice, or has a
+            number or a text that JSON cannot carry.
+    """
+    try:
+        document = json.loads(
+            data.decode(),
+            object_pairs_hook=_distinct,
+            parse_int=_bounded_int,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
+        # Halves of characters can be written as escapes, but are no text.
+        msgspec.json.encode(document)
     except RecursionError:
         raise bad_request(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (UnicodeError, json.JSONDecodeError):
         raise bad_request("The body is not valid JSON in UTF-8.") from None
-    for field in kind.__struct_fields__:
-        if _depth(getattr(body, field)) > MAX_DEPTH:
-            raise bad_request(f"`{field}` is nested deeper than {MAX_DEPTH} levels.")
-    return body
+    if _depth(document) > MAX_DEPTH:
+        raise bad_request(f"The body is nested deeper than {MAX_DEPTH} levels.")
+    return document
 
 
 def checked_id(name: str, value: str) -> str:
@@ -120,6 +143,26 @@ def required_query(req: falcon.asgi.Request, name: str) -> str:
 def accepts_incomplete(req: falcon.asgi.Request) -> bool:
     """Whether the platform lets the operation go on after the answer; only `true` says so."""
     return query(req, "accepts_incomplete") == "true"
+
+
+def _distinct(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) != len(members):
+        raise bad_request("The body names a member of an object twice.")
+    return found
+
+
+def _bounded_int(text: str) -> int:
+    if len(text) <= MAX_DIGITS and -(2**63) <= (number := int(text)) < 2**63:
+        return number
+    raise bad_request("The body has a number that needs more than 64 bits.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isfinite(number):
+        return number
+    raise bad_request("The body has a number that is none, or is too large.")
 
 
 async def _read(req: falcon.asgi.Request, max_bytes: int) -> bytes:

@@ -53,20 +53,33 @@ def check_asynchronous(req: falcon.asgi.Request, plan: Plan | None, kind: Operat
     return incomplete
 
 
-def check_maintenance_info(plan: Plan, info: MaintenanceInfo | None) -> None:
-    """Compare the version that the platform knows with the catalog's.
+def check_maintenance_info(plan: Plan, info: MaintenanceInfo | None) -> str:
+    """Compare the version that the platform knows, if it names one, with the catalog's.
+
+    Returns the version named, empty if there is none.
 
     Raises:
         OsbError: 422 MaintenanceInfoConflict.
     """
     if info is None or info.version is None:
-        return
+        return ""
     if info.version != plan.maintenance_info.get("version"):
         raise OsbError(
             422,
             "MaintenanceInfoConflict",
             "maintenance_info.version is not the catalog's: fetch the catalog again.",
         )
+    return info.version
+
+
+def maintenance_version(plan: Plan) -> str:
+    """Return the version of the plan in the catalog, empty if it has none."""
+    return str(plan.maintenance_info.get("version", ""))
+
+
+def takes_parameters(plan: Plan | None) -> bool:
+    """Whether the plan's instances take parameters when they are updated: its schema says so."""
+    return bool(plan and plan.schemas.get("service_instance", {}).get("update"))
 
 
 def check_parameters(catalog: Catalog, plan_id: str, kind: OperationKind, parameters: Json) -> None:

@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 
 # Platforms compare these texts literally (OSB, Broker Errors; the Kubernetes client library).
 ASYNC_REQUIRED = "This service plan requires client support for asynchronous service operations."
+REQUIRES_APP = (
+    "This service supports generation of credentials through binding an application only."
+)
 CONCURRENCY = (
     "The Service Broker does not support concurrent requests that mutate the same resource."
 )

@@ -20,6 +20,7 @@ OLDEST = (2, 13)
 MAX_IDENTITY = 8192
 MAX_REQUEST_IDENTITY = 256
 
+_ENCODED_SLASH = b"%2f"
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})")
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
@@ -44,6 +45,8 @@ class Conversation:
         """Look at the headers of a request to the OSB API."""
         if not req.path.startswith("/v2/"):
             return
+        if _ENCODED_SLASH in req.scope.get("raw_path", b"").lower():
+            raise bad_request("Ids cannot contain a slash.")
         self._check_version(req.get_header(VERSION))
         req.context.requested_by = originating_user(req.get_header(ORIGINATING_IDENTITY))
 

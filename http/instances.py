@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import falcon.asgi
 
-from alibroker.actors.commands import Deprovision, Provision, Update, Verdict
-from alibroker.actors.records import Status
+from alibroker.actors.commands import Answer, Deprovision, Provision, Update, Verdict
+from alibroker.actors.records import Record, Status
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING, OperationKind
-from alibroker.http.answers import ask, send, send_accepted, send_last_operation
+from alibroker.http.answers import ask, send, send_last_operation
 from alibroker.http.bodies import (
     ProvisionBody,
     UpdateBody,
@@ -24,11 +25,13 @@ from alibroker.http.checks import (
     check_maintenance_info,
     check_parameters,
     common,
+    maintenance_version,
     offered_plan,
+    takes_parameters,
     without_secrets,
 )
 from alibroker.http.errors import OsbError, bad_request
-from alibroker.http.settings import EdgeSettings
+from alibroker.http.settings import DeletedPoll, EdgeSettings
 
 
 class ServiceInstance:
@@ -56,42 +59,45 @@ class ServiceInstance:
             space_guid=body.space_guid,
             context=body.context or NOTHING,
             parameters=parameters,
+            maintenance_version=maintenance_version(plan),
             **common(req, plan, incomplete=incomplete),
         )
         answer = await ask(self._system, command, self._settings.response_timeout)
-        match answer.verdict, answer.record:
-            case (Verdict.STARTED | Verdict.JOINED, record) if record is not None:
-                send_accepted(resp, record)
-            case (Verdict.ENDED, _):
-                send(resp, 201, {})
-            case _:
-                send(resp, 200, {})
+        self._send(resp, answer, ended=201)
 
     async def on_patch(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, instance_id: str
     ) -> None:
-        """Update."""
+        """Update plan, parameters, maintenance version or context."""
         body = await read_body(req, UpdateBody, self._settings.max_body)
         instance = self._system.view.instance(checked_id("instance_id", instance_id))
         catalog = self._system.catalog
+        current_id = instance.plan_id if instance else ""
         if catalog.service(body.service_id) is None:
             raise bad_request("service_id is not in the catalog.")
-        plan_id = body.plan_id or (instance.plan_id if instance else "")
-        plan = catalog.plan(body.service_id, plan_id)
-        if body.plan_id and plan is None:
-            raise bad_request("plan_id is not a plan of this service.")
-        if plan is not None:
-            check_maintenance_info(plan, body.maintenance_info)
+        if body.plan_id is not None and body.plan_id != current_id:
+            offered_plan(catalog, body.service_id, body.plan_id)
+        plan = catalog.plan(body.service_id, body.plan_id or current_id)
+        current = catalog.plan(body.service_id, current_id)
+        parameters = body.parameters or NOTHING
+        changes = bool(parameters) or (body.plan_id or current_id) != current_id
+        kind = OperationKind.UPDATE
+        incomplete = check_asynchronous(req, plan if changes else None, kind)
+        version = check_maintenance_info(plan, body.maintenance_info) if plan else ""
+        check_parameters(catalog, plan.id if plan else "", kind, parameters)
         command = Update(
             instance_id=instance_id,
             service_id=body.service_id,
             plan_id=body.plan_id or "",
             context=body.context or NOTHING,
-            parameters=body.parameters or NOTHING,
-            **common(req, plan, incomplete=True),
+            parameters=parameters,
+            maintenance_version=version,
+            may_change_plan=current is not None and catalog.plan_updateable(current.id),
+            may_change_parameters=takes_parameters(plan),
+            **common(req, plan, incomplete=incomplete),
         )
-        await ask(self._system, command, self._settings.response_timeout)
-        send(resp, 200, {})
+        answer = await ask(self._system, command, self._settings.response_timeout)
+        self._send(resp, answer, ended=200)
 
     async def on_delete(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, instance_id: str
@@ -111,7 +117,7 @@ class ServiceInstance:
         )
         answer = await ask(self._system, command, self._settings.response_timeout)
         if answer.verdict in (Verdict.STARTED, Verdict.JOINED) and answer.record is not None:
-            send_accepted(resp, answer.record)
+            send(resp, 202, {"operation": answer.record.operation.id})
         else:
             send(resp, 200, {})
 
@@ -124,17 +130,39 @@ class ServiceInstance:
             raise not_found(self._system, f"There is no instance {instance_id}.")
         if not instance.created or instance.status is Status.DELETED:
             raise OsbError(404, "NotFound", f"Instance {instance_id} is not there (yet).")
-        body = {"service_id": instance.service_id, "plan_id": instance.plan_id}
+        body: dict[str, Any] = {"service_id": instance.service_id, "plan_id": instance.plan_id}
+        body |= self._settings.dashboard_of(instance_id, instance.service_id)
         plan = self._system.catalog.plan(instance.service_id, instance.plan_id)
         parameters = without_secrets(plan, "service_instance", instance.private.parameters)
-        send(resp, 200, {**body, "parameters": parameters} if parameters else dict(body))
+        if parameters:
+            body["parameters"] = parameters
+        if instance.maintenance_version:
+            body["maintenance_info"] = {"version": instance.maintenance_version}
+        if instance.metadata:
+            body["metadata"] = instance.metadata
+        send(resp, 200, body)
+
+    def _send(self, resp: falcon.asgi.Response, answer: Answer, *, ended: int) -> None:
+        """Answer a provision or an update; `ended` is the status if it was waited for."""
+        record = answer.record
+        if record is None:
+            send(resp, 200, {})
+            return
+        body: dict[str, Any] = self._settings.dashboard_of(record.instance_id, record.service_id)
+        if answer.verdict in (Verdict.STARTED, Verdict.JOINED):
+            send(resp, 202, {**body, "operation": record.operation.id})
+            return
+        if record.metadata:
+            body["metadata"] = record.metadata
+        send(resp, ended if answer.verdict is Verdict.ENDED else 200, body)
 
 
 class ServiceInstanceOperation:
     """`/v2/service_instances/{instance_id}/last_operation`."""
 
-    def __init__(self, system: BrokerSystem) -> None:
+    def __init__(self, system: BrokerSystem, settings: EdgeSettings) -> None:
         self._system = system
+        self._settings = settings
 
     async def on_get(
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, instance_id: str
@@ -143,7 +171,18 @@ class ServiceInstanceOperation:
         instance = self._system.view.instance(checked_id("instance_id", instance_id))
         if instance is None:
             raise not_found(self._system, f"There is no instance {instance_id}.")
+        check_not_gone(instance, self._settings)
         send_last_operation(resp, instance.operation, time.time(), of_instance=True)
+
+
+def check_not_gone(record: Record, settings: EdgeSettings) -> None:
+    """Refuse to poll what is deleted, if the settings want that.
+
+    Raises:
+        OsbError: 410.
+    """
+    if settings.deleted_poll == DeletedPoll.GONE and record.status is Status.DELETED:
+        raise OsbError(410, "Gone", "It was deleted.")
 
 
 def not_found(system: BrokerSystem, description: str) -> OsbError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
@@ -15,6 +16,13 @@ class MissingVersion(enum.IntEnum):
 
     BAD_REQUEST = 400
     PRECONDITION_FAILED = 412
+
+
+class DeletedPoll(enum.IntEnum):
+    """The status for a poll after a deletion has succeeded; platforms differ in what they want."""
+
+    SUCCEEDED = 200
+    GONE = 410
 
 
 class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable):
@@ -34,6 +42,19 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable):
     """Seconds after which a request is answered, done or not; platforms give up at 60."""
     max_body: Count = 1_048_576
     """Bytes that a request body may have."""
+    deleted_poll: DeletedPoll = DeletedPoll.SUCCEEDED
+    """Status of a poll after a deletion has succeeded: 200 or 410."""
+    send_endpoints: bool = False
+    """Whether bindings say their `endpoints`; a widespread client library cannot read them."""
+    dashboard_url: str = ""
+    """Where an instance is looked at; `{instance_id}` and `{service_id}` stand for the ids."""
+
+    def dashboard_of(self, instance_id: str, service_id: str) -> dict[str, str]:
+        """Return the member `dashboard_url` of an answer, if there is a dashboard."""
+        if not self.dashboard_url:
+            return {}
+        url = self.dashboard_url.replace("{instance_id}", quote(instance_id, safe=""))
+        return {"dashboard_url": url.replace("{service_id}", quote(service_id, safe=""))}
 
     def users(self) -> dict[str, str]:
         """Return the passwords by user name.

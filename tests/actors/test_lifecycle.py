@@ -190,7 +190,7 @@ def test_a_creation_that_takes_too_long_is_undone_within_its_deadline(creating: 
 
 
 def test_an_instance_with_bindings_is_not_deleted(ready: Instance) -> None:
-    binding = created(lifecycle.bind(ready, None, command(Bind), NOW))
+    binding = created(lifecycle.bind(ready, None, None, command(Bind), NOW))
     deletion = command(Deprovision)
     assert lifecycle.deprovision(ready, [binding], deletion, NOW).answer.verdict is Verdict.BUSY
     bound = advanced(binding, Succeeded(credentials={"a": 1}))
@@ -273,7 +273,9 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def bind(self) -> None:
-        self.take(lifecycle.bind(self.instance, self.binding, self.next_command(Bind), self.now))
+        self.take(
+            lifecycle.bind(self.instance, self.binding, None, self.next_command(Bind), self.now)
+        )
 
     @rule()
     def unbind(self) -> None:

@@ -40,9 +40,17 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
         for field in msgspec.structs.fields(kind):
             assert field.encode_name in table, field.encode_name
             if field.default not in (None, ""):
-                default = field.default
-                text = str(int(default)) if isinstance(default, float | int) else str(default)
-                assert f"`{text}`" in table[field.encode_name], field.encode_name
+                assert f"`{written(field.default)}`" in table[field.encode_name], field.encode_name
+
+
+def written(default: object) -> str:
+    """Return a default as people write it."""
+    match default:
+        case bool():
+            return str(default).lower()
+        case int() | float():
+            return str(int(default))
+    return str(default)
 
 
 def test_no_setting_is_in_the_table_that_nobody_reads() -> None:

@@ -34,7 +34,11 @@ def test_an_asynchronous_provision_is_polled_to_its_end(platform: Any, provision
 
     eventually(lambda: platform("GET", f"{INSTANCE}/last_operation").json["state"] == "succeeded")
     assert platform("PUT", INSTANCE, body, query_string=ASYNC).status_code == 200
-    assert platform("GET", INSTANCE).json == {**BIND_BODY, "parameters": {"slow": 0.3}}
+    assert platform("GET", INSTANCE).json == {
+        **BIND_BODY,
+        "parameters": {"slow": 0.3},
+        "maintenance_info": {"version": "1.2.0"},
+    }
 
 
 def test_a_synchronous_life(platform: Any, provision_body: Any, ids: str) -> None:
@@ -113,7 +117,7 @@ def test_requests_on_a_busy_instance_are_concurrency_errors(
     try:
         for method, path, body in (
             ("PUT", BINDING, BIND_BODY),
-            ("PATCH", INSTANCE, {"service_id": SERVICE, "parameters": {"a": 1}}),
+            ("PATCH", INSTANCE, {"service_id": SERVICE, "parameters": {"size": 1}}),
         ):
             busy = platform(method, path, body)
             assert (busy.status_code, busy.json["error"]) == (422, "ConcurrencyError")
@@ -134,8 +138,6 @@ def test_requests_on_a_busy_instance_are_concurrency_errors(
         ({}, 200),
         ({"parameters": {}, "plan_id": PLAN, "previous_values": {"plan_id": PLAN}}, 200),
         ({"context": {"platform": "cloudfoundry", "instance_name": "new"}}, 200),
-        ({"parameters": {"a": 1}}, 422),
-        ({"plan_id": "plan-2"}, 422),
         ({"plan_id": "nothing"}, 400),
     ],
 )

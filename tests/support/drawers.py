@@ -33,6 +33,7 @@ class Drawer:
     def __init__(self) -> None:
         self.things: dict[str, str] = {}
         self.keys: dict[str, str] = {}
+        self.sizes: dict[str, tuple[str, int | None]] = {}
         self.looks = 0
         self.calls: list[tuple[str, str]] = []
         self.hold = threading.Event()
@@ -49,17 +50,62 @@ class DrawerBroker:
         self.closed = False
 
     def offerings(self) -> Sequence[ServiceOffering]:
-        plan = Plan(
-            id=PLAN,
-            name="small",
-            description="A small drawer",
-            maximum_polling_duration=60,
-            asynchronous_only=(OperationKind.UPDATE,),
-        )
-        brief = Plan(id="plan-2", name="brief", description="Brief", maximum_polling_duration=2)
         return [
             ServiceOffering(
-                id=SERVICE, name="drawer", description="Drawers", bindable=True, plans=(plan, brief)
+                id=SERVICE,
+                name="drawer",
+                description="Drawers",
+                bindable=True,
+                allow_context_updates=True,
+                plans=(
+                    Plan(
+                        id=PLAN,
+                        name="small",
+                        description="A small drawer",
+                        maximum_polling_duration=60,
+                        plan_updateable=True,
+                        binding_rotatable=True,
+                        maintenance_info={"version": "1.2.0", "description": "New paint"},
+                        schemas={
+                            "service_instance": {
+                                "update": {
+                                    "parameters": {
+                                        "$schema": "http://json-schema.org/draft-04/schema#",
+                                        "type": "object",
+                                        "properties": {"size": {"type": "integer", "maximum": 9}},
+                                    }
+                                }
+                            }
+                        },
+                    ),
+                    Plan(
+                        id="plan-2",
+                        name="large",
+                        description="A large drawer",
+                        maximum_polling_duration=60,
+                    ),
+                    Plan(
+                        id="plan-3",
+                        name="slow",
+                        description="A drawer that is never there at once",
+                        maximum_polling_duration=60,
+                        asynchronous_only=tuple(OperationKind),
+                    ),
+                    Plan(
+                        id="plan-4",
+                        name="for-apps",
+                        description="A drawer for applications",
+                        maximum_polling_duration=60,
+                        requires_app=True,
+                    ),
+                    Plan(
+                        id="plan-5",
+                        name="closed",
+                        description="A drawer without keys",
+                        maximum_polling_duration=60,
+                        bindable=False,
+                    ),
+                ),
             )
         ]
 
@@ -80,7 +126,12 @@ class DrawerBroker:
         return Succeeded(resource={"shelf": 1})
 
     def update(self, work: Work) -> Step:
-        return Failed(reason=f"Cannot update {work.instance_id}.")
+        self._note(work)
+        self.drawer.hold.wait(20)
+        if work.parameters.get("size") == 7:
+            return Failed(reason="There is no size 7.", update_repeatable=False)
+        self.drawer.sizes[work.instance_id] = (work.plan_id, work.parameters.get("size"))
+        return Succeeded(metadata={"labels": {"size": str(work.parameters.get("size"))}})
 
     def deprovision(self, work: Work) -> Step:
         self._note(work)
@@ -96,7 +147,11 @@ class DrawerBroker:
         self.drawer.keys[work.binding_id] = work.state["key"]
         if work.binding_parameters.get("fails"):
             return Failed(reason="No keys left.")
-        return Succeeded(credentials={"key": work.state["key"]})
+        return Succeeded(
+            credentials={"key": work.state["key"]},
+            metadata={"expires_at": "2030-01-31T23:59:59.0Z"},
+            endpoints=({"host": "drawer.local", "ports": ["443"]},),
+        )
 
     def unbind(self, work: Work) -> Step:
         self._note(work)
