@@ -59,9 +59,8 @@ def decide(view: View, change: Change, now: float) -> Decision:
             predecessor = view.binding(command.instance_id, command.predecessor_binding_id)
             return lifecycle.bind(instance, binding, predecessor, command, now)
         case Unbind():
-            return lifecycle.unbind(
-                view.binding(command.instance_id, command.binding_id), command, now
-            )
+            binding = view.binding(command.instance_id, command.binding_id)
+            return lifecycle.unbind(instance, binding, command, now)
     raise TypeError(type(command).__name__)
 
 

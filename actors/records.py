@@ -7,11 +7,14 @@ is sealed before it leaves the process. Times are Unix times in seconds.
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from alibroker.brokers.api import NOTHING, Json, OperationKind
+
+R = TypeVar("R", bound="Record")
 
 SCHEMA = 1
 MAX_EVENTS = 20
@@ -175,3 +178,19 @@ class Binding(Record, frozen=True, kw_only=True):
     def key(self) -> Key:
         """What the record is found under."""
         return Key(self.instance_id, self.binding_id)
+
+
+def noted(record: R, now: float, what: str) -> R:
+    """Return the record with one more line of history, and the oldest gone if it has too many."""
+    return replace(record, events=(*record.events, Event(now, what))[-MAX_EVENTS:])
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Compare as JSON: key order is irrelevant, 1 is 1.0, but true is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_json(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    return bool(one == other)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from alibroker.actors import lifecycle
+from alibroker.actors import progress
 from alibroker.actors.actor import Actor, Address
 from alibroker.actors.commands import Answer, Verdict
 from alibroker.actors.decisions import Item, TimeIsUp, Write, decide, depends_on
@@ -277,7 +277,7 @@ class Storage(Actor):
     def _decide_report(self, item: StepReport) -> Write | None:
         report = item.report
         record = self._view.get(report.key)
-        advanced = lifecycle.advance(record, report, time.time()) if record else None
+        advanced = progress.advance(record, report, time.time()) if record else None
         if advanced is None:
             self._dispatcher.tell(StepTaken(report.key, item.broker, item.worker))
             return None
@@ -342,7 +342,7 @@ class Storage(Actor):
             case StepReport(broker, worker, report) if not isinstance(report.result, Failed):
                 failed = Failed(reason="The result of a step could not be stored.")
                 self._pending.append(
-                    StepReport(broker, worker, lifecycle.with_result(report, failed))
+                    StepReport(broker, worker, progress.with_result(report, failed))
                 )
 
     def _reread(self, lost: list[Write]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from alibroker.actors.lifecycle import expire, forget_at, next_deadline
+from alibroker.actors.progress import expire, forget_at, next_deadline
 from alibroker.actors.records import Key, Record
 
 

@@ -1,19 +1,84 @@
-"""Basic authentication (OSB, Authentication): every request but those of health probes."""
+"""Basic authentication (OSB, Authentication): every request but those of health probes.
+
+Guessing is slowed down: after many failures each further one is answered late. Whoever presents the
+right credentials never waits.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 import falcon.asgi
 
 from alibroker.http.errors import OsbError
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+
+FREE_FAILURES: Final = 20.0
+"""Failures a minute that are answered at once."""
+MOST_COUNTED: Final = 60.0
+"""Failures beyond these make nothing worse: two minutes after the last all is as before."""
+FORGOTTEN: Final = FREE_FAILURES / 60.0
+"""Failures that are forgotten in a second."""
+DELAY_EACH: Final = 0.1
+"""Seconds by which one failure too many delays the answer."""
+LONGEST_DELAY: Final = 2.0
+"""Seconds that an answer is delayed at the most."""
+MOST_DELAYED: Final = 256
+"""Answers that may be delayed at once; each holds a connection and some memory."""
+
+
+class Slowdown:
+    """Delays the answers to failed authentications when there have been many of late."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Take the clock (seconds) and the pause that tests replace."""
+        self.delayed = 0
+        """Answers that are being delayed now."""
+        self._clock = clock
+        self._sleep = sleep
+        self._recent = 0.0
+        self._counted_at = clock()
+
+    async def after_failure(self) -> None:
+        """Count a failure, and wait as long as its answer has to.
+
+        Raises:
+            OsbError: 429, so many answers are being delayed that this one cannot be.
+        """
+        delay = self._delay()
+        if delay <= 0:
+            return
+        if self.delayed >= MOST_DELAYED:
+            raise OsbError(
+                429,
+                "TooManyRequests",
+                "Too many requests with wrong credentials.",
+                headers={"Retry-After": f"{LONGEST_DELAY:.0f}"},
+            )
+        self.delayed += 1
+        try:
+            await self._sleep(delay)
+        finally:
+            self.delayed -= 1
+
+    def _delay(self) -> float:
+        now = self._clock()
+        remembered = max(0.0, self._recent - FORGOTTEN * (now - self._counted_at))
+        self._recent = min(remembered + 1, MOST_COUNTED)
+        self._counted_at = now
+        return min((self._recent - FREE_FAILURES) * DELAY_EACH, LONGEST_DELAY)
 
 
 class Authentication:
@@ -23,8 +88,11 @@ class Authentication:
     answer's duration says nothing about which part was wrong.
     """
 
-    def __init__(self, users: Mapping[str, str]) -> None:
+    def __init__(self, users: Mapping[str, str], slowdown: Slowdown | None = None) -> None:
+        self.failures = 0
+        """Requests that were refused since the start."""
         self._known = [_digest(f"{name}:{password}".encode()) for name, password in users.items()]
+        self._slowdown = slowdown or Slowdown()
 
     async def process_request(self, req: falcon.asgi.Request, _resp: falcon.asgi.Response) -> None:
         """Refuse with 401, before anything else is looked at."""
@@ -33,6 +101,8 @@ class Authentication:
         presented = _digest(_credentials(req.get_header("Authorization") or ""))
         known = [hmac.compare_digest(presented, one) for one in self._known]
         if not any(known):
+            self.failures += 1
+            await self._slowdown.after_failure()
             raise OsbError(
                 401,
                 "Unauthorized",

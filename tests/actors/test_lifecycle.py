@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings, strategies
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from msgspec.structs import replace
 
-from alibroker.actors import lifecycle
+from alibroker.actors import lifecycle, progress
 from alibroker.actors.commands import (
     Again,
     Bind,
@@ -18,9 +23,10 @@ from alibroker.actors.commands import (
     Provision,
     Report,
     Unbind,
+    Update,
     Verdict,
 )
-from alibroker.actors.records import Binding, Instance, OperationState, Record, Status
+from alibroker.actors.records import Binding, Instance, OperationState, Record, Status, same_json
 from alibroker.brokers.api import Failed, InProgress, Succeeded
 
 NOW = 1_000.0
@@ -54,7 +60,7 @@ def report(record: Record, result: Any, **more: Any) -> Report:
 
 
 def advanced(record: Any, result: Any, now: float = NOW) -> Any:
-    after = lifecycle.advance(record, report(record, result), now)
+    after = progress.advance(record, report(record, result), now)
     assert after is not None
     return after
 
@@ -86,8 +92,8 @@ def ready(creating: Instance) -> Instance:
     ],
 )
 def test_what_is_the_same_json(one: Any, other: Any, *, same: bool) -> None:
-    assert lifecycle.same_json(one, other) is same
-    assert lifecycle.same_json(other, one) is same
+    assert same_json(one, other) is same
+    assert same_json(other, one) is same
 
 
 @pytest.mark.parametrize(
@@ -120,20 +126,20 @@ def test_a_late_result_cannot_overwrite_but_its_facts_are_kept(creating: Instanc
     )
     late = report(creating, InProgress(description="made", resource={"id": "x"}))
 
-    absorbed = lifecycle.advance(stopped, late, NOW)
+    absorbed = progress.advance(stopped, late, NOW)
 
     assert absorbed is not None
     assert absorbed.operation == stopped.operation
     assert absorbed.resource == {"id": "x"}
-    assert lifecycle.advance(absorbed, late, NOW) is None
+    assert progress.advance(absorbed, late, NOW) is None
 
 
 def test_the_result_of_an_earlier_step_is_too_late(creating: Instance) -> None:
     first = report(creating, InProgress(description="one"))
-    after = lifecycle.advance(creating, first, NOW)
+    after = progress.advance(creating, first, NOW)
     assert after is not None
     assert after.operation.step == 1
-    assert lifecycle.advance(after, first, NOW) is None
+    assert progress.advance(after, first, NOW) is None
 
 
 def test_a_failed_creation_is_undone_before_it_fails(creating: Instance) -> None:
@@ -178,12 +184,12 @@ def test_tries_wait_longer_and_longer_and_as_long_as_the_cloud_says(creating: In
 
 
 def test_a_creation_that_takes_too_long_is_undone_within_its_deadline(creating: Instance) -> None:
-    assert lifecycle.expire(creating, NOW + 74.9) is None
-    undoing = lifecycle.expire(creating, NOW + 75.0)
+    assert progress.expire(creating, NOW + 74.9) is None
+    undoing = progress.expire(creating, NOW + 75.0)
     assert undoing is not None
     assert undoing.operation.undoing
-    assert lifecycle.expire(undoing, NOW + 99.9) is None
-    ended = lifecycle.expire(undoing, NOW + 100.0)
+    assert progress.expire(undoing, NOW + 99.9) is None
+    ended = progress.expire(undoing, NOW + 100.0)
     assert ended is not None
     assert ended.operation.state is OperationState.FAILED
     assert not ended.clean
@@ -197,20 +203,20 @@ def test_an_instance_with_bindings_is_not_deleted(ready: Instance) -> None:
     left = lifecycle.deprovision(ready, [bound], deletion, NOW).answer
     assert left.verdict is Verdict.BINDINGS_LEFT
     assert "b" in left.description
-    unbound = advanced(created(lifecycle.unbind(bound, command(Unbind), NOW)), Succeeded())
+    unbound = advanced(created(lifecycle.unbind(ready, bound, command(Unbind), NOW)), Succeeded())
     assert unbound.private.credentials is None
     ok = lifecycle.deprovision(ready, [unbound], deletion, NOW).answer
     assert ok.verdict is Verdict.STARTED
 
 
 def test_nothing_is_forgotten_before_its_time(ready: Instance, creating: Instance) -> None:
-    assert lifecycle.forget_at(ready, 10.0) is None
+    assert progress.forget_at(ready, 10.0) is None
     gone = advanced(
         created(lifecycle.deprovision(ready, [], command(Deprovision), NOW)), Succeeded()
     )
-    assert lifecycle.forget_at(gone, 10.0) == NOW + 10.0
+    assert progress.forget_at(gone, 10.0) == NOW + 10.0
     unclean = advanced(advanced(creating, Failed(reason="No.")), Failed(reason="No."))
-    assert lifecycle.forget_at(unclean, 10.0) is None
+    assert progress.forget_at(unclean, 10.0) is None
 
 
 RESULTS = strategies.one_of(
@@ -268,25 +274,56 @@ class Histories(RuleBasedStateMachine):
     def deprovision(self) -> None:
         bindings = [self.binding] if self.binding else []
         self.take(
-            lifecycle.deprovision(self.instance, bindings, self.next_command(Deprovision), self.now)
+            lifecycle.deprovision(
+                self.instance,
+                bindings,
+                self.next_command(Deprovision, **self.offer()),
+                self.now,
+            )
         )
 
-    @rule()
-    def bind(self) -> None:
-        self.take(
-            lifecycle.bind(self.instance, self.binding, None, self.next_command(Bind), self.now)
+    @rule(
+        size=strategies.integers(1, 3),
+        plan_id=strategies.sampled_from(["", "p", "q"]),
+        may=strategies.booleans(),
+    )
+    def update(self, size: int, plan_id: str, *, may: bool) -> None:
+        wanted = self.next_command(
+            Update,
+            plan_id=plan_id,
+            parameters={"size": size},
+            may_change_plan=may,
+            may_change_parameters=may,
         )
+        before = self.instance
+        self.take(lifecycle.update(before, wanted, self.now))
+        if before is not None and self.instance is not None:
+            assert self.instance.plan_id == before.plan_id
+            assert self.instance.private.parameters == before.private.parameters
+
+    @rule(predecessor=strategies.sampled_from(["", "b0"]))
+    def bind(self, predecessor: str) -> None:
+        wanted = self.next_command(Bind, predecessor_binding_id=predecessor, **self.offer())
+        old = None
+        if predecessor and self.binding is not None:
+            old = replace(self.binding, binding_id="b0")
+        self.take(lifecycle.bind(self.instance, self.binding, old, wanted, self.now))
+
+    def offer(self) -> dict[str, str]:
+        """Return the plan as the instance has it, as a platform would send it."""
+        return {"plan_id": self.instance.plan_id} if self.instance else {}
 
     @rule()
     def unbind(self) -> None:
-        self.take(lifecycle.unbind(self.binding, self.next_command(Unbind), self.now))
+        wanted = self.next_command(Unbind, **self.offer())
+        self.take(lifecycle.unbind(self.instance, self.binding, wanted, self.now))
 
     @rule(result=RESULTS, of_binding=strategies.booleans())
     def step(self, result: Any, *, of_binding: bool) -> None:
         record = self.binding if of_binding else self.instance
         if record is not None and record.operation.in_progress:
             self.reports.append(report(record, result))
-            self.put(lifecycle.advance(record, self.reports[-1], self.now))
+            self.put(progress.advance(record, self.reports[-1], self.now))
 
     @rule(data=strategies.data())
     def late_step(self, data: Any) -> None:
@@ -295,7 +332,7 @@ class Histories(RuleBasedStateMachine):
             record = self.binding if late.key.binding_id else self.instance
             assert record is not None
             before = record.operation
-            after = lifecycle.advance(record, late, self.now)
+            after = progress.advance(record, late, self.now)
             if after is not None:
                 assert after.operation == before
                 self.put(after)
@@ -307,7 +344,7 @@ class Histories(RuleBasedStateMachine):
             after: Record | None = kept
             while after is not None:
                 self.put(after)
-                after = lifecycle.expire(after, self.now)
+                after = progress.expire(after, self.now)
 
     def put(self, record: Record | None) -> None:
         if isinstance(record, Instance):
@@ -322,6 +359,13 @@ class Histories(RuleBasedStateMachine):
                 assert self.now < record.operation.deadline
 
     @invariant()
+    def what_is_wanted_is_there_only_while_it_is_worked_on(self) -> None:
+        if self.instance is not None:
+            updating = self.instance.status is Status.UPDATING
+            assert (self.instance.wanted is not None) == updating
+            assert updating or not self.instance.private.wanted
+
+    @invariant()
     def what_is_deleted_holds_nothing(self) -> None:
         for record in (self.instance, self.binding):
             if record is not None and record.status is Status.DELETED:
@@ -332,17 +376,20 @@ class Histories(RuleBasedStateMachine):
     def everything_can_be_deleted(self) -> None:
         binding = self.binding
         if binding is not None and binding.status is not Status.DELETED:
-            unbinding = lifecycle.unbind(binding, command(Unbind, operation_id="x"), self.now)
+            wanted = command(Unbind, operation_id="x", **self.offer())
+            unbinding = lifecycle.unbind(self.instance, binding, wanted, self.now)
             assert unbinding.answer.verdict in (Verdict.STARTED, Verdict.JOINED)
             under_way = unbinding.record or binding
             binding = advanced(under_way, Succeeded(), self.now)
             assert binding.status is Status.DELETED
         instance = self.instance
+        if instance is not None and instance.status is Status.UPDATING:
+            instance = advanced(instance, Failed(reason="No."), self.now)
         if instance is not None and instance.status is not Status.DELETED:
             deletion = lifecycle.deprovision(
                 instance,
                 [binding] if binding else [],
-                command(Deprovision, operation_id="y"),
+                command(Deprovision, operation_id="y", plan_id=instance.plan_id),
                 self.now,
             )
             assert deletion.answer.verdict in (Verdict.STARTED, Verdict.JOINED)
@@ -351,9 +398,26 @@ class Histories(RuleBasedStateMachine):
 
 
 Histories.TestCase.settings = settings(
-    max_examples=300, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=10_000,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
-TestHistories = Histories.TestCase
+TestHistories = pytest.mark.timeout(600)(Histories.TestCase)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_many_long_histories() -> None:
+    run_state_machine_as_test(
+        Histories,
+        settings=settings(
+            max_examples=200_000,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
 
 
 def test_the_history_of_a_record_is_bounded(creating: Instance) -> None:

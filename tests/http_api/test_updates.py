@@ -52,6 +52,15 @@ def test_a_plan_change_keeps_the_parameters(platform: Any, patch: Any, drawer: D
     assert patch(parameters={"size": 2}).status_code == 422
 
 
+def test_a_binding_is_deleted_under_the_new_plan(platform: Any, patch: Any) -> None:
+    binding = f"{INSTANCE}/service_bindings/b"
+    platform("PUT", binding, {"service_id": SERVICE, "plan_id": PLAN})
+    patch(plan_id="plan-2")
+    query = f"service_id={SERVICE}&plan_id=plan-2"
+    assert platform("DELETE", binding, query_string=query).status_code == 200
+    assert platform("DELETE", INSTANCE, query_string=query).status_code == 200
+
+
 def test_while_an_update_runs(platform: Any, patch: Any, drawer: Drawer, ids: str) -> None:
     drawer.hold.clear()
     try:

@@ -1,0 +1,114 @@
+"""How request bodies are received: within a time, whole, and to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import falcon.asgi
+import msgspec
+
+from alibroker.http.errors import OsbError, bad_request
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+BODY_TIMEOUT: Final = 20.0
+"""Seconds within which a body has to be here; gunicorn itself waits minutes for each piece."""
+REST_TIMEOUT: Final = 2.0
+"""Seconds for which the rest of a body is taken in that the answer did not wait for."""
+REST_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of such a rest that are taken in."""
+
+
+class BoundedApp(falcon.asgi.App[Any, Any]):
+    """A Falcon application that does not wait for slow clients for ever, and takes no half bodies.
+
+    Falcon reads the first piece of a body before it looks at anything else, and takes a client that
+    goes away for the end of the body.
+    """
+
+    async def __call__(  # type: ignore[override] # Falcon's own annotations are not public
+        self, scope: Message, receive: Receive, send: Send
+    ) -> None:
+        """Answer a request, or run the lifespan."""
+        if scope["type"] == "websocket":
+            # There are none here; 1008 is "policy violation", which servers answer with 403.
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        body = Body(receive)
+        try:
+            await super().__call__(scope, body.receive, send)
+        except OsbError as ex:
+            # Raised by the first piece, outside of what Falcon's error handlers see.
+            await _send_error(ex, send)
+        await body.take_in_the_rest()
+
+
+class Body:
+    """The body of one request as the server hands it out."""
+
+    def __init__(
+        self, receive: Receive, timeout: float = BODY_TIMEOUT, rest_timeout: float = REST_TIMEOUT
+    ) -> None:
+        """Take the server's function, and times in seconds."""
+        self._receive = receive
+        self._deadline = time.monotonic() + timeout
+        self._rest_timeout = rest_timeout
+        self._ended = False
+
+    async def receive(self) -> Message:
+        """Return the next piece.
+
+        Raises:
+            OsbError: 408, it takes too long; 400, the client has left before the end.
+        """
+        if self._ended:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(max(0.0, self._deadline - time.monotonic())):
+                message = await self._receive()
+        except TimeoutError:
+            self._ended = True
+            raise OsbError(
+                408, "RequestTimeout", "The body took too long.", headers={"Connection": "close"}
+            ) from None
+        self._ended = not message.get("more_body")
+        if message["type"] == "http.disconnect":
+            raise bad_request("The body ended before its end.")
+        return message
+
+    async def take_in_the_rest(self) -> None:
+        """Take in, and drop, what was not asked for, within bounds.
+
+        A connection that is closed with unread bytes in it is reset, and the client may lose the
+        answer that it has not yet read.
+        """
+        left = REST_BYTES
+        try:
+            async with asyncio.timeout(self._rest_timeout):
+                while not self._ended and left > 0:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    self._ended = not message.get("more_body")
+        except TimeoutError:
+            return
+
+
+async def _send_error(ex: OsbError, send: Send) -> None:
+    data = msgspec.json.encode(ex.body)
+    headers = {"Content-Type": falcon.MEDIA_JSON, "Content-Length": str(len(data)), **ex.headers}
+    await send(
+        {
+            "type": "http.response.start",
+            "status": ex.status,
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": data})
