@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup etcd run demo test soak bench lint format types lock clean
+.PHONY: help setup etcd run demo test soak bench docs lint format types lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ soak: etcd  ## run the long tests
 
 bench: etcd  ## measure speed, as ratios to a floor measured in the same run
 	$(BIN)/python benchmarks/run.py
+
+docs: $(READY)  ## write the pages that are made from the code
+	PYTHONPATH=tests/support $(BIN)/python tests/support/lifecycle_table.py
 
 lint: $(READY)  ## check style, and that no floor of the house knows one above it
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""How request bodies are received: within a time, whole, and to the end."""
+"""How request bodies are received: after authentication, within a time, whole, and to the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import falcon.asgi
-import msgspec
 
 from alibroker.http.errors import OsbError, bad_request
 
@@ -17,38 +16,36 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 BODY_TIMEOUT: Final = 20.0
-"""Seconds within which a body has to be here; gunicorn itself waits minutes for each piece."""
+"""Seconds within which a body has to be here; gunicorn would wait minutes for each piece."""
 REST_TIMEOUT: Final = 2.0
 """Seconds for which the rest of a body is taken in that the answer did not wait for."""
 REST_BYTES: Final = 16 * 1024 * 1024
 """Bytes of such a rest that are taken in."""
 
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+
 
 class BoundedApp(falcon.asgi.App[Any, Any]):
-    """A Falcon application that does not wait for slow clients for ever, and takes no half bodies.
+    """A Falcon application that neither waits for slow clients for ever, nor takes half bodies.
 
-    Falcon reads the first piece of a body before it looks at anything else, and takes a client that
-    goes away for the end of the body.
+    Falcon itself reads the first piece of a body before it looks at anything else, and takes a
+    client that goes away for the end of the body.
     """
 
-    async def __call__(  # type: ignore[override] # Falcon's own annotations are not public
+    async def __call__(  # type: ignore[override] # Falcon's own types of these are private
         self, scope: Message, receive: Receive, send: Send
     ) -> None:
         """Answer a request, or run the lifespan."""
         if scope["type"] == "websocket":
-            # There are none here; 1008 is "policy violation", which servers answer with 403.
+            await receive()
+            # There are none here. Servers answer 403 when one is closed before it was accepted.
             await send({"type": "websocket.close", "code": 1008})
-            return
-        if scope["type"] != "http":
+        elif scope["type"] != "http" or not any(name in _FRAMING for name, _ in scope["headers"]):
             await super().__call__(scope, receive, send)
-            return
-        body = Body(receive)
-        try:
+        else:
+            body = Body(receive)
             await super().__call__(scope, body.receive, send)
-        except OsbError as ex:
-            # Raised by the first piece, outside of what Falcon's error handlers see.
-            await _send_error(ex, send)
-        await body.take_in_the_rest()
+            await body.take_in_the_rest()
 
 
 class Body:
@@ -61,16 +58,18 @@ class Body:
         self._receive = receive
         self._deadline = time.monotonic() + timeout
         self._rest_timeout = rest_timeout
+        self._begun = False
         self._ended = False
 
     async def receive(self) -> Message:
-        """Return the next piece.
+        """Return the next piece; the first is empty, so that nobody waits before authentication.
 
         Raises:
             OsbError: 408, it takes too long; 400, the client has left before the end.
         """
-        if self._ended:
-            return await self._receive()
+        if not self._begun:
+            self._begun = True
+            return {"type": "http.request", "body": b"", "more_body": True}
         try:
             async with asyncio.timeout(max(0.0, self._deadline - time.monotonic())):
                 message = await self._receive()
@@ -81,7 +80,7 @@ class Body:
             ) from None
         self._ended = not message.get("more_body")
         if message["type"] == "http.disconnect":
-            raise bad_request("The body ended before its end.")
+            raise bad_request("The connection ended before the body did.")
         return message
 
     async def take_in_the_rest(self) -> None:
@@ -99,16 +98,3 @@ class Body:
                     self._ended = not message.get("more_body")
         except TimeoutError:
             return
-
-
-async def _send_error(ex: OsbError, send: Send) -> None:
-    data = msgspec.json.encode(ex.body)
-    headers = {"Content-Type": falcon.MEDIA_JSON, "Content-Length": str(len(data)), **ex.headers}
-    await send(
-        {
-            "type": "http.response.start",
-            "status": ex.status,
-            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-        }
-    )
-    await send({"type": "http.response.body", "body": data})
