@@ -78,7 +78,7 @@ class Storage(Actor):
 
     def on_start(self) -> None:
         """Begin with nothing known: what an earlier life saw may be out of date."""
-        self._view.clear()
+        self._view.clear(self._store.decoded)
 
     def on_receive(self, message: Item | Tick | Resume) -> None:
         """Gather, and commit when nothing more waits."""
@@ -150,11 +150,11 @@ class Storage(Actor):
         """Take over the store, read everything back and resume every operation in progress."""
         started = time.monotonic()
         self._store.take_over()
-        self._view.clear()
+        self._view.clear(self._store.decoded)
         self._timers.clear()
         count = 0
-        for record in self._store.load():
-            self._view.put(record.key, record)
+        for record, value in self._store.load():
+            self._view.put(record.key, record, value)
             self._timers.set(record)
             count += 1
         self._view.complete = True
@@ -170,7 +170,7 @@ class Storage(Actor):
         self._dispatcher.tell(Reset())
         for poller in self._pollers.values():
             poller.tell(Reset())
-        running = [one for one in self._view.records() if one.operation.in_progress]
+        running = self._view.running()
         for record in running:
             self._hand_out(record)
         return len(running)
@@ -349,14 +349,14 @@ class Storage(Actor):
         """Somebody else has written: learn what, and decide again."""
         self._pending = [write.item for write in lost] + self._pending
         keys = {write.key for write in lost} | {Key(write.key.instance_id) for write in lost}
-        for key, record in self._store.read(sorted(keys)):
-            self._view.put(key, record)
+        for key, record, value in self._store.read(sorted(keys)):
+            self._view.put(key, record, value)
 
     def _apply(self, write: Write) -> None:
         """Let everybody see what is durable now, and set the next thing going."""
         before = self._view.get(write.key)
         record = write.record
-        self._view.put(write.key, record)
+        self._view.put(write.key, record, write.entry.value)
         if isinstance(write.item, StepReport):
             item = write.item
             self._dispatcher.tell(StepTaken(item.report.key, item.broker, item.worker))

@@ -99,8 +99,8 @@ class RecordStore:
         if found is None or found.revision != self._owner:
             raise SupersededError
 
-    def load(self) -> Iterator[Record]:
-        """Read all records back, in a consistent snapshot.
+    def load(self) -> Iterator[tuple[Record, bytes]]:
+        """Read all records back, in a consistent snapshot, with what etcd has of each.
 
         A record that cannot be read is reported and left where it is.
 
@@ -114,9 +114,18 @@ class RecordStore:
             record = self._decoded(pair)
             if record is not None:
                 self._revisions[record.key] = pair.revision
-                yield record
+                yield record, pair.value
 
-    def read(self, wanted: Sequence[Key]) -> Iterable[tuple[Key, Record | None]]:
+    def decoded(self, key: Key, value: bytes) -> Record:
+        """Make a record of bytes that were read or written before.
+
+        Raises:
+            UnreadableRecordError: they are no record.
+        """
+        kind = Binding if key.binding_id else Instance
+        return decode(kind, value, self._sealer, _path(key))
+
+    def read(self, wanted: Sequence[Key]) -> Iterable[tuple[Key, Record | None, bytes | None]]:
         """Read some records as they are now, after somebody else has written.
 
         Raises:
@@ -130,7 +139,7 @@ class RecordStore:
             record = self._decoded(pair) if pair else None
             if pair is not None:
                 self._revisions[key] = pair.revision
-            yield key, record
+            yield key, record, pair.value if pair else None
 
     def entry(self, key: Key, record: Record | None, *, guard_instance: bool = False) -> Entry:
         """Return the write that replaces the record as it was last seen, or removes it.
@@ -168,8 +177,7 @@ class RecordStore:
 
     def _decoded(self, pair: KeyValue) -> Record | None:
         try:
-            kind = Binding if _key(pair.key).binding_id else Instance
-            return decode(kind, pair.value, self._sealer, pair.key)
+            return self.decoded(_key(pair.key), pair.value)
         except UnknownSchemaError:
             raise
         except UnreadableRecordError as ex:

@@ -1,5 +1,6 @@
 """Records as bytes: JSON that a person can read in etcd, except for their private part."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -115,6 +116,7 @@ def _opened(value: bytes, head: _Head, sealer: Sealer, key: str) -> bytes:
     return msgspec.json.encode(fields)
 
 
+@functools.cache
 def _version(kind: type[msgspec.Struct]) -> int:
     for field in msgspec.structs.fields(kind):
         if field.name == _SCHEMA and isinstance(field.default, int):
