@@ -28,7 +28,14 @@ class TimeIsUp:
     operation_id: str
 
 
-Item = Change | StepReport | TimeIsUp
+@dataclass(frozen=True, slots=True)
+class Reseal:
+    """A record is sealed with a key that is to be given up."""
+
+    key: Key
+
+
+Item = Change | StepReport | TimeIsUp | Reseal
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,5 +81,5 @@ def depends_on(item: Item) -> set[Key]:
             return keys
         case StepReport(report=report):
             return {report.key}
-        case TimeIsUp(key=key):
+        case TimeIsUp(key=key) | Reseal(key=key):
             return {key}

@@ -62,7 +62,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
     etcd_key: Path | None = None
     """Key of the client certificate (PEM file)."""
     seal_key: str = ""
-    """Base64 of the 32 bytes that secrets in the store are sealed with."""
+    """Base64 of the 32 bytes that secrets in the store are sealed with; with a comma and an
+    older key behind it, what is still sealed with that is opened, and sealed anew."""
     seal_key_file: Path | None = None
     """File with the same; by default `seal.key` in the data directory, made at the first start."""
     store_timeout: Seconds = 3.0
@@ -89,25 +90,28 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
         """
         try:
             if self.seal_key:
-                key = load_key(self.seal_key)
+                keys = [load_key(one) for one in self.seal_key.split(",")]
             elif self.seal_key_file is not None:
-                key = load_key(self.seal_key_file)
+                text = self.seal_key_file.read_text(encoding="ascii")
+                keys = [load_key(one) for one in text.replace(",", "\n").split()]
             elif self.endpoints:
                 raise SettingsError(
                     "Set ALIBROKER_SEAL_KEY or ALIBROKER_SEAL_KEY_FILE: with an external etcd the "
                     "key that secrets are sealed with must outlive this machine"
                 )
             else:
-                key = _kept_key(self.data_dir / "seal.key")
-        except SealError as ex:
+                keys = _kept_keys(self.data_dir / "seal.key")
+        except (SealError, OSError, UnicodeDecodeError) as ex:
             raise SettingsError(f"ALIBROKER_SEAL_KEY or ALIBROKER_SEAL_KEY_FILE: {ex}") from ex
-        key_id = hashlib.sha256(key).hexdigest()[:8]
-        return Sealer({key_id: key}, key_id)
+        if not keys:
+            raise SettingsError("ALIBROKER_SEAL_KEY_FILE is empty")
+        named = {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
+        return Sealer(named, next(iter(named)))
 
 
-def _kept_key(path: Path) -> bytes:
+def _kept_keys(path: Path) -> list[bytes]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        return create_key_file(path)
+        return [create_key_file(path)]
     except FileExistsError:
-        return load_key(path)
+        return [load_key(one) for one in path.read_text(encoding="ascii").split()]

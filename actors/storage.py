@@ -12,7 +12,7 @@ from typing import Any
 from alibroker.actors import progress
 from alibroker.actors.actor import Actor, Address
 from alibroker.actors.commands import Answer, Verdict
-from alibroker.actors.decisions import Item, TimeIsUp, Write, decide, depends_on
+from alibroker.actors.decisions import Item, Reseal, TimeIsUp, Write, decide, depends_on
 from alibroker.actors.messages import (
     Change,
     Reset,
@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 AWAY = "The broker cannot reach its store now; try again."
 PING_INTERVAL = 2.0
+RESEAL_BATCH = 50
+"""Records sealed anew in each tick after a change of the key."""
 
 
 class Storage(Actor):
@@ -124,6 +126,15 @@ class Storage(Actor):
         if self._view.complete and not self._unsettled:
             due = self._timers.due(time.time())
             self._pending.extend(TimeIsUp(*one) for one in due)
+            self._reseal()
+
+    def _reseal(self) -> None:
+        """Seal some more records with the current key, a few at a time beside the real work."""
+        outdated = self._store.outdated
+        some = [outdated.pop() for _ in range(min(RESEAL_BATCH, len(outdated)))]
+        self._pending.extend(Reseal(key) for key in some)
+        if some and not outdated:
+            log.info("All records are sealed with the current key")
 
     def _recover_or_settle(self) -> None:
         if not self._view.complete:
@@ -159,6 +170,8 @@ class Storage(Actor):
             count += 1
         self._view.complete = True
         resumed = self._hand_out_all()
+        if self._store.outdated:
+            log.info("%d records are to be sealed with another key", len(self._store.outdated))
         log.info(
             "%d records read back in %.2f s, %d operations resumed",
             count,
@@ -254,6 +267,11 @@ class Storage(Actor):
                 return self._decide_report(item)
             case TimeIsUp():
                 return self._decide_time(item)
+            case Reseal(key=key):
+                record = self._view.get(key)
+                if record is None:
+                    return None
+                return Write(item, key, record, self._store.entry(key, record))
 
     def _decide_change(self, change: Change) -> Write | None:
         if change.reply.done():
@@ -365,7 +383,9 @@ class Storage(Actor):
             if before is not None and before.operation.id != record.operation.id:
                 stopped = Answer(Verdict.BUSY, f"It was stopped: {record.operation.kind}.")
                 self._answer_waiting(before.operation.id, stopped)
-            if record.operation.in_progress:
+            if isinstance(write.item, Reseal):
+                pass
+            elif record.operation.in_progress:
                 self._hand_out(record)
             else:
                 ended = Answer(Verdict.ENDED, record.operation.description, record)

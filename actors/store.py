@@ -10,7 +10,13 @@ from pathlib import Path
 from alibroker.actors.records import Binding, Instance, Key, Record
 from alibroker.etcd import identity, keys
 from alibroker.etcd.client import Committed, Entry, Etcd, KeyValue, Lost
-from alibroker.etcd.records import UnknownSchemaError, UnreadableRecordError, decode, encode
+from alibroker.etcd.records import (
+    UnknownSchemaError,
+    UnreadableRecordError,
+    decode,
+    encode,
+    sealed_text,
+)
 from alibroker.etcd.sealing import Sealer, SealError
 
 log = logging.getLogger(__name__)
@@ -60,6 +66,8 @@ class RecordStore:
         self._revisions: dict[Key, int] = {}
         self.unreadable: set[Key] = set()
         """What cannot be read; it is left as it is, and nothing is written over it."""
+        self.outdated: list[Key] = []
+        """What is sealed with another than the current key."""
 
     def take_over(self) -> None:
         """Become the owner.
@@ -110,10 +118,13 @@ class RecordStore:
         """
         self._revisions.clear()
         self.unreadable.clear()
+        self.outdated.clear()
         for pair in self._etcd.scan(keys.INSTANCES, keys.BINDINGS):
             record = self._decoded(pair)
             if record is not None:
                 self._revisions[record.key] = pair.revision
+                if not self._sealer.is_current(sealed_text(pair.value)):
+                    self.outdated.append(record.key)
                 yield record, pair.value
 
     def decoded(self, key: Key, value: bytes) -> Record:

@@ -27,6 +27,15 @@ class UnknownSchemaError(UnreadableRecordError):
     """A record has a schema version that this release cannot read."""
 
 
+class _Sealed(msgspec.Struct):
+    private: str = ""
+
+
+def sealed_text(value: bytes) -> str:
+    """Return the sealed part of an encoded record, empty if it has none."""
+    return msgspec.json.decode(value, type=_Sealed).private
+
+
 class _Head(msgspec.Struct):
     schema: int
     private: msgspec.Raw = msgspec.Raw(_NULL)

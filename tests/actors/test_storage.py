@@ -235,3 +235,40 @@ def test_a_wiped_store_is_not_taken_for_a_new_one(
 
     assert "wiped" in eventually(lambda: second.view.problem)
     assert ask(second, provision("i1")).verdict is Verdict.UNAVAILABLE
+
+
+def test_records_are_sealed_anew_with_another_key(
+    make_system: Callable[..., BrokerSystem],
+    etcd_endpoint: str,
+    tmp_path: Path,
+    etcd: Etcd,
+    drawer: Drawer,
+) -> None:
+    first = make_system()
+    for number in range(120):
+        ask(first, provision(f"i{number}", parameters={"pin": number}))
+    for number in range(120):
+        ended(first, f"i{number}")
+    first.stop()
+    old, new = bytes(32), bytes([7] * 32)
+
+    def start(keys_: dict[str, bytes], current: str) -> BrokerSystem:
+        system = BrokerSystem(
+            [DrawerBroker(drawer)],
+            Etcd([etcd_endpoint]),
+            Sealer(keys_, current),
+            EngineSettings(data_dir=tmp_path),
+        )
+        system.start()
+        return system
+
+    both = start({"n": new, "k": old}, "n")
+    both.wait_until_ready(10)
+    assert ask(both, provision("more", accepts_incomplete=False)).verdict is Verdict.ENDED
+    eventually(lambda: all(b'"k.' not in one.value for one in etcd.scan(keys.INSTANCES)))
+    both.stop()
+
+    only_new = start({"n": new}, "n")
+    only_new.wait_until_ready(10)
+    assert only_new.view.instance("i7").private.parameters == {"pin": 7}
+    only_new.stop()
