@@ -78,6 +78,11 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
     """Seconds for which the result of a deletion can be asked for."""
 
     @property
+    def marker(self) -> Path:
+        """The file by which a wiped or replaced store is noticed."""
+        return self.data_dir / "store.json"
+
+    @property
     def endpoints(self) -> tuple[str, ...]:
         """The endpoints of the external etcd; none: etcd is embedded."""
         return tuple(one.strip() for one in self.etcd_endpoints.split(",") if one.strip())

@@ -195,7 +195,7 @@ class BrokerSystem:
                 self._etcd,
                 self._sealer,
                 timeout=settings.store_timeout,
-                marker=settings.data_dir / "store.json",
+                marker=settings.marker,
             ),
             view=self.view,
             dispatcher=self._dispatcher,

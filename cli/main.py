@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from alibroker.cli.backup import backup, restore
 from alibroker.cli.demo import demo
 from alibroker.cli.run import run
 from alibroker.conformance.command import conformance
@@ -18,6 +19,8 @@ def main() -> None:
     """
 
 
+main.add_command(backup)
+main.add_command(restore)
 main.add_command(run)
 main.add_command(demo)
 main.add_command(conformance)

@@ -36,7 +36,6 @@ CALLS: dict[tuple[str, str], list[str]] = {
         "ram:CreateUser",
         "ram:CreatePolicy",
         "ram:AttachPolicyToUser",
-        "ram:ListAccessKeys",
         "ram:CreateAccessKey",
         "oss:ListObjects",
     ],
