@@ -53,6 +53,7 @@ class World:
         self.session.trust_env = False
         self.session.auth = USER
         self.session.headers["X-Broker-API-Version"] = "2.17"
+        self.session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
         self.broker = self._start_broker()
 
     def _start_sandbox(self) -> Sandbox:

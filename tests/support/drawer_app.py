@@ -1,0 +1,76 @@
+"""The broker as a deployment starts it, but with the plugin in memory; gunicorn loads this."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from drawers import Drawer, DrawerBroker
+from waiting import eventually
+
+from alibroker.cli.processes import CONFIG, ROOT, free_port
+from alibroker.http import app
+
+USER = ("platform", "pass:word")
+
+
+def get_app() -> Any:
+    """Return the application as the environment configures it, over the plugin in memory."""
+    app.load_brokers = lambda _environment: [DrawerBroker(Drawer())]
+    return app.get_app()
+
+
+class DrawerServer:
+    """A gunicorn with its own asgi worker, and the broker in it."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.popen = popen
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+
+    def worker(self) -> psutil.Process:
+        """Return gunicorn's worker process."""
+        (found,) = (
+            child
+            for child in psutil.Process(self.popen.pid).children()
+            if "alibroker.etcd.keeper" not in child.cmdline()
+        )
+        return found
+
+
+@contextmanager
+def drawer_server(directory: Path, **settings: str) -> Iterator[DrawerServer]:
+    """Run a server until the block ends."""
+    port = free_port()
+    log = directory / "gunicorn.log"
+    environment = {
+        **{name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
+        "ALIBROKER_BIND": f"127.0.0.1:{port}",
+        "ALIBROKER_DATA_DIR": str(directory / "data"),
+        "ALIBROKER_USERNAME": USER[0],
+        "ALIBROKER_PASSWORD": USER[1],
+        **settings,
+    }
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-m", "gunicorn", "--config", str(CONFIG), "--pythonpath", here]
+    with log.open("wb") as stream:
+        popen = subprocess.Popen(
+            [*command, "drawer_app:get_app()"], cwd=ROOT, env=environment, stderr=stream
+        )
+    server = DrawerServer(popen, port, log)
+    try:
+        eventually(lambda: b"Ready: " in log.read_bytes() or popen.poll() is not None, timeout=60)
+        assert popen.poll() is None, log.read_text()
+        yield server
+    finally:
+        # Not SIGTERM: that waits for idle connections, and there may be a thousand.
+        popen.send_signal(signal.SIGINT)
+        popen.wait(60)
