@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup etcd run demo test soak bench docs lint format types lock clean
+.PHONY: help setup etcd databases run demo test soak bench docs lint format types lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ setup: $(READY)  ## make the virtual environment and install what is pinned
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "alibroker needs Python 3.11 or later; name one with PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@# Type checkers find the namespace package through this link.
 	mkdir -p .types && ln -sfn .. .types/alibroker
 	@touch $(READY)
@@ -25,23 +25,27 @@ etcd: $(READY)  ## make sure of an etcd server, installed by the system's packag
 	@$(BIN)/python -m alibroker.etcd.binary >/dev/null 2>&1 || ./install-etcd
 	@$(BIN)/python -m alibroker.etcd.binary
 
+databases:  ## install the database servers that the sandbox uses, if that is possible
+	@./install-databases
+
 run: etcd  ## start the broker in front of a local Alibaba Cloud, until Ctrl-C
 	@$(BIN)/alibroker run
 
-demo: etcd  ## walk a database and a bucket through their lives, against a broker of its own
+demo: etcd databases  ## walk a database and a bucket through their lives, against a broker of its own
 	@$(BIN)/alibroker demo
 
-test: etcd  ## run all tests
+test: etcd databases  ## run all tests
 	$(BIN)/pytest -m "not soak"
 
-soak: etcd  ## run the long tests
+soak: etcd databases  ## run the long tests
 	$(BIN)/pytest -m soak
 
 bench: etcd  ## measure speed, as ratios to a floor measured in the same run
-	$(BIN)/python benchmarks/run.py
+	SANDBOX_DATA_PLANES=off $(BIN)/python benchmarks/run.py
 
 docs: $(READY)  ## write the pages that are made from the code
 	PYTHONPATH=tests/support $(BIN)/python tests/support/lifecycle_table.py
+	PYTHONPATH=tests/support $(BIN)/python tests/support/osb_table.py
 
 lint: $(READY)  ## check style, and that no floor of the house knows one above it
 	$(BIN)/ruff check .

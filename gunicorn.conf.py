@@ -29,6 +29,8 @@ wsgi_app = "alibroker.http.app:get_app()"
 worker_class = "asgi"
 asgi_lifespan = "on"
 bind = [_edge.bind]
+certfile = str(_edge.tls_cert) if _edge.tls_cert else None
+keyfile = str(_edge.tls_key) if _edge.tls_key else None
 # One process owns the store: a second one would only wait for it.
 workers = 1
 # Seconds in which the worker has to show a sign of life; reading everything back shows none.
@@ -36,6 +38,12 @@ timeout = 120
 graceful_timeout = 20
 # A stop waits for idle connections too, this long at the most.
 keepalive = 5
+# Bytes of a request line: two ids of 512 characters take up to 12,288 of them when percent-encoded.
+limit_request_line = 16_384
+# Bytes of a header line, so that the bound on originating identities is ours and explains itself;
+# and how many of them there can be: what one client can make the worker keep is their product.
+limit_request_field_size = 8_448
+limit_request_fields = 64
 # Actors, and the connection to etcd, do not survive a fork.
 preload_app = False
 control_socket_disable = True

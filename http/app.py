@@ -25,6 +25,8 @@ from alibroker.http.errors import OsbError, render_defect, render_http_error, re
 from alibroker.http.headers import Conversation, RequestIdentity
 from alibroker.http.health import Alive, Ready
 from alibroker.http.instances import ServiceInstance, ServiceInstanceOperation
+from alibroker.http.openapi import OpenApi
+from alibroker.http.receiving import BoundedApp
 from alibroker.http.settings import EdgeSettings
 
 log = logging.getLogger(__name__)
@@ -69,12 +71,13 @@ def create_app(
     ]
     if lifespan:
         middleware.append(Lifespan(system))
-    app: App = falcon.asgi.App(middleware=middleware)
+    app: App = BoundedApp(middleware=middleware)
     app.add_error_handler(Exception, render_defect)
     app.add_error_handler(falcon.HTTPError, render_http_error)
     app.add_error_handler(OsbError, render_osb_error)
     app.add_route("/healthz", Alive())
     app.add_route("/readyz", Ready(system))
+    app.add_route("/openapi.json", OpenApi(settings))
     app.add_route("/v2/catalog", CatalogResource(system.catalog))
     app.add_route(_INSTANCE, ServiceInstance(system, settings))
     app.add_route(_INSTANCE + "/last_operation", ServiceInstanceOperation(system, settings))

@@ -40,20 +40,18 @@ class BoundedApp(falcon.asgi.App[Any, Any]):
             await receive()
             # There are none here. Servers answer 403 when one is closed before it was accepted.
             await send({"type": "websocket.close", "code": 1008})
-        elif scope["type"] != "http" or not any(name in _FRAMING for name, _ in scope["headers"]):
-            await super().__call__(scope, receive, send)
-        else:
-            body = Body(receive)
+        elif scope["type"] == "http" and _has_body(scope):
+            body = Body(receive, BODY_TIMEOUT, REST_TIMEOUT)
             await super().__call__(scope, body.receive, send)
             await body.take_in_the_rest()
+        else:
+            await super().__call__(scope, receive, send)
 
 
 class Body:
     """The body of one request as the server hands it out."""
 
-    def __init__(
-        self, receive: Receive, timeout: float = BODY_TIMEOUT, rest_timeout: float = REST_TIMEOUT
-    ) -> None:
+    def __init__(self, receive: Receive, timeout: float, rest_timeout: float) -> None:
         """Take the server's function, and times in seconds."""
         self._receive = receive
         self._deadline = time.monotonic() + timeout
@@ -98,3 +96,9 @@ class Body:
                     self._ended = not message.get("more_body")
         except TimeoutError:
             return
+
+
+def _has_body(scope: Message) -> bool:
+    # ASGI promises iterables of iterables, which may be such that can be gone through only once.
+    headers = scope["headers"] = [tuple(header) for header in scope["headers"]]
+    return any(name in _FRAMING for name, _ in headers)

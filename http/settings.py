@@ -34,6 +34,10 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable):
     """Name that platforms authenticate with."""
     password: str = ""
     """Password that platforms authenticate with."""
+    tls_cert: Path | None = None
+    """Certificate to serve https with (PEM file); without, something in front has to."""
+    tls_key: Path | None = None
+    """Key of the certificate (PEM file)."""
     users_file: Path | None = None
     """File with more of them, a line each: `name:password`."""
     missing_version: MissingVersion = MissingVersion.PRECONDITION_FAILED

@@ -24,6 +24,7 @@ def bound(platform: Any, provision_body: Any) -> Any:
     return answer.json
 
 
+@pytest.mark.osb("ROT-2", "ROT-3", "ROT-4", "ROT-5")
 def test_a_rotation_takes_over_from_its_predecessor(
     platform: Any, bound: Any, drawer: Drawer, ids: str
 ) -> None:
@@ -43,6 +44,7 @@ def test_a_rotation_takes_over_from_its_predecessor(
     assert platform("PUT", path("new"), {**OFFER, **body}).status_code == 200
 
 
+@pytest.mark.osb("ROT-6")
 @pytest.mark.parametrize(
     ("binding_id", "body"),
     [
@@ -74,6 +76,7 @@ def test_bindings_of_a_plan_that_does_not_say_so_cannot_be_rotated(
     assert platform("PUT", path("new"), {"predecessor_binding_id": "old"}).status_code == 400
 
 
+@pytest.mark.osb("BND-11", "BND-12")
 def test_metadata_is_said_and_endpoints_if_wanted(
     system: Any, make_platform: Any, bound: Any
 ) -> None:
@@ -83,6 +86,7 @@ def test_metadata_is_said_and_endpoints_if_wanted(
     assert told["endpoints"] == [{"host": "drawer.local", "ports": ["443"]}]
 
 
+@pytest.mark.osb("BND-5")
 def test_a_plan_for_applications_requires_one(platform: Any, provision_body: Any) -> None:
     offer = {**OFFER, "plan_id": "plan-4"}
     platform("PUT", INSTANCE, {**provision_body, "plan_id": "plan-4"})
@@ -100,6 +104,7 @@ def test_a_plan_for_applications_requires_one(platform: Any, provision_body: Any
     assert platform("PUT", path("b"), same).status_code == 200
 
 
+@pytest.mark.osb("BND-2")
 def test_a_plan_that_is_not_bindable_is_not_bound(platform: Any, provision_body: Any) -> None:
     platform("PUT", INSTANCE, {**provision_body, "plan_id": "plan-5"})
     assert platform("PUT", path("b"), {**OFFER, "plan_id": "plan-5"}).status_code == 400
@@ -119,6 +124,7 @@ def test_what_lasts_too_long_for_a_synchronous_answer_is_asked_for_asynchronousl
         assert (refused.status_code, refused.json["error"]) == (422, "AsyncRequired")
 
 
+@pytest.mark.osb("DASH-1", "UPD-11")
 def test_a_dashboard_is_named_from_the_first_answer(
     system: Any, make_platform: Any, provision_body: Any
 ) -> None:

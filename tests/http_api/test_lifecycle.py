@@ -18,6 +18,7 @@ def provisioned(platform: Any, body: Any) -> None:
     assert platform("PUT", INSTANCE, body).status_code == 201
 
 
+@pytest.mark.osb("ASY-4", "ASY-1", "POLL-2", "FI-4")
 def test_an_asynchronous_provision_is_polled_to_its_end(platform: Any, provision_body: Any) -> None:
     body = {**provision_body, "parameters": {"slow": 0.3}}
     accepted = platform("PUT", INSTANCE, body, query_string=ASYNC)
@@ -41,7 +42,8 @@ def test_an_asynchronous_provision_is_polled_to_its_end(platform: Any, provision
     }
 
 
-def test_a_synchronous_life(platform: Any, provision_body: Any, ids: str) -> None:
+@pytest.mark.osb("ASY-1", "POLL-5", "UNB-2", "DEP-2", "BND-13")
+def test_a_synchronous_life(platform: Any, provision_body: Any, ids: str, drawer: Drawer) -> None:
     provisioned(platform, provision_body)
     bound = platform("PUT", BINDING, BIND_BODY)
     assert (bound.status_code, list(bound.json["credentials"])) == (201, ["key"])
@@ -57,12 +59,15 @@ def test_a_synchronous_life(platform: Any, provision_body: Any, ids: str) -> Non
     assert (gone.status_code, gone.json) == (200, {})
     assert platform("DELETE", BINDING, query_string=ids).status_code == 410
     assert platform("GET", BINDING).status_code == 404
+    assert drawer.keys == {}
     assert platform("DELETE", INSTANCE, query_string=ids).status_code == 200
+    assert drawer.things == {}
     assert platform("DELETE", INSTANCE, query_string=ids).status_code == 410
     assert platform("GET", f"{INSTANCE}/last_operation").json["state"] == "succeeded"
     assert platform("GET", INSTANCE).status_code == 404
 
 
+@pytest.mark.osb("FB-1", "FB-3", "BND-7", "BND-13")
 def test_an_asynchronous_bind_shows_its_credentials_when_fetched(
     platform: Any, provision_body: Any
 ) -> None:
@@ -85,6 +90,7 @@ def test_what_is_unknown(platform: Any, ids: str) -> None:
     assert platform("PATCH", INSTANCE, {"service_id": SERVICE}).status_code == 404
 
 
+@pytest.mark.osb("ERR-7", "PRO-7")
 def test_a_provision_that_failed_can_be_repeated_and_deleted(
     platform: Any, provision_body: Any, ids: str, drawer: Drawer
 ) -> None:
@@ -98,6 +104,7 @@ def test_a_provision_that_failed_can_be_repeated_and_deleted(
     assert drawer.things == {}
 
 
+@pytest.mark.osb("ERR-4", "ERR-6", "DEP-5")
 def test_a_failed_deprovision_leaves_the_instance_usable(
     platform: Any, provision_body: Any, ids: str
 ) -> None:
@@ -109,6 +116,7 @@ def test_a_failed_deprovision_leaves_the_instance_usable(
     assert platform("PUT", BINDING, BIND_BODY).status_code == 201
 
 
+@pytest.mark.osb("CON-2", "DEP-6")
 def test_requests_on_a_busy_instance_are_concurrency_errors(
     platform: Any, provision_body: Any, drawer: Drawer, ids: str
 ) -> None:

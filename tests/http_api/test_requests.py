@@ -29,6 +29,7 @@ def test_who_does_not_present_name_and_password_is_refused(
         assert result.headers["WWW-Authenticate"].startswith("Basic realm=")
 
 
+@pytest.mark.osb("AUTH-6", "AUTH-7")
 def test_each_of_several_users_is_let_in_with_any_case_of_the_scheme(platform: Any) -> None:
     other = basic("other:x").replace("Basic", "bAsIc")
     assert platform("GET", "/v2/catalog").status_code == 200
@@ -160,6 +161,7 @@ def test_ids_that_cannot_be_one(platform: Any, provision_body: Any, instance_id:
         assert result.status_code == 400, method
 
 
+@pytest.mark.osb("URL-2", "URL-3", "URL-6")
 @pytest.mark.parametrize("instance_id", ["org", "a.b_c~d-e", "%C3%BC", "a%20b", "..."])
 def test_ids_need_not_be_guids(platform: Any, provision_body: Any, instance_id: str) -> None:
     path = f"/v2/service_instances/{instance_id}"

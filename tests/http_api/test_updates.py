@@ -25,6 +25,7 @@ def patch(platform: Any, provision_body: Any) -> Any:
     return send
 
 
+@pytest.mark.osb("UPD-2", "META-1")
 def test_parameters_are_merged_and_shown_when_in_force(
     platform: Any, patch: Any, drawer: Drawer
 ) -> None:
@@ -36,6 +37,7 @@ def test_parameters_are_merged_and_shown_when_in_force(
     assert drawer.sizes["i1"] == (PLAN, 3)
 
 
+@pytest.mark.osb("UPD-2", "UPD-4", "UPD-5", "UPD-6")
 def test_a_plan_change_keeps_the_parameters(platform: Any, patch: Any, drawer: Drawer) -> None:
     changed = patch(
         plan_id="plan-2",
@@ -61,6 +63,7 @@ def test_a_binding_is_deleted_under_the_new_plan(platform: Any, patch: Any) -> N
     assert platform("DELETE", INSTANCE, query_string=query).status_code == 200
 
 
+@pytest.mark.osb("FI-5", "CON-2", "UPD-16")
 def test_while_an_update_runs(platform: Any, patch: Any, drawer: Drawer, ids: str) -> None:
     drawer.hold.clear()
     try:
@@ -73,6 +76,8 @@ def test_while_an_update_runs(platform: Any, patch: Any, drawer: Drawer, ids: st
         gone = platform("DELETE", INSTANCE, query_string=ids)
         assert (gone.status_code, gone.json["error"]) == (422, "ConcurrencyError")
         assert platform("GET", INSTANCE).json["parameters"]["size"] == 1
+        poll = platform("GET", f"{INSTANCE}/last_operation", query_string=ids)
+        assert poll.json["state"] == "in progress"
     finally:
         drawer.hold.set()
     path = f"{INSTANCE}/last_operation"
@@ -80,6 +85,7 @@ def test_while_an_update_runs(platform: Any, patch: Any, drawer: Drawer, ids: st
     assert platform("GET", INSTANCE).json["parameters"]["size"] == 3
 
 
+@pytest.mark.osb("ERR-5", "ERR-7", "UPD-10", "UPD-13")
 def test_a_failed_update_changes_nothing_and_says_so(platform: Any, patch: Any) -> None:
     failed = patch(parameters={"size": 7})
     assert failed.status_code == 400
@@ -98,6 +104,7 @@ def test_a_failed_update_changes_nothing_and_says_so(platform: Any, patch: Any) 
     }
 
 
+@pytest.mark.osb("MI-3", "MI-4", "MI-6")
 def test_maintenance_is_an_update_to_the_catalogs_version(platform: Any, patch: Any) -> None:
     assert platform("GET", INSTANCE).json["maintenance_info"] == {"version": "1.2.0"}
     conflict = patch(maintenance_info={"version": "1.1.0"})
@@ -107,6 +114,7 @@ def test_maintenance_is_an_update_to_the_catalogs_version(platform: Any, patch: 
     assert patch(maintenance_info=None).status_code == 200
 
 
+@pytest.mark.osb("PAR-1", "PAR-2", "UPD-7", "UPD-9")
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -1,0 +1,1 @@
+"""Checks any Open Service Broker from outside, as a platform sees it."""

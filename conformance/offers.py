@@ -1,0 +1,96 @@
+"""What the catalog offers, read with patience: checks of its form come later."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A plan of a service."""
+
+    service: Json
+    plan: Json
+
+    @property
+    def service_id(self) -> str:
+        """Id of the service."""
+        return str(self.service.get("id", ""))
+
+    @property
+    def plan_id(self) -> str:
+        """Id of the plan."""
+        return str(self.plan.get("id", ""))
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Both ids, as bodies and queries want them."""
+        return {"service_id": self.service_id, "plan_id": self.plan_id}
+
+    @property
+    def label(self) -> str:
+        """Names of service and plan."""
+        return f"{self.service.get('name')}/{self.plan.get('name')}"
+
+    @property
+    def bindable(self) -> bool:
+        """Whether instances can be bound (OSB, Binding)."""
+        return bool(self.plan.get("bindable", self.service.get("bindable")))
+
+    @property
+    def instances_retrievable(self) -> bool:
+        """Whether instances can be fetched."""
+        return self.service.get("instances_retrievable") is True
+
+    @property
+    def bindings_retrievable(self) -> bool:
+        """Whether bindings can be fetched."""
+        return self.service.get("bindings_retrievable") is True
+
+    @property
+    def rotatable(self) -> bool:
+        """Whether bindings can be rotated (OSB 2.17)."""
+        return self.plan.get("binding_rotatable") is True
+
+    @property
+    def maintenance_version(self) -> str | None:
+        """Version of the plan's maintenance information."""
+        info = self.plan.get("maintenance_info")
+        version = info.get("version") if isinstance(info, dict) else None
+        return version if isinstance(version, str) else None
+
+
+def offers_in(catalog: Json) -> tuple[Offer, ...]:
+    """Return all plans that can be asked for."""
+    return tuple(
+        Offer(service, plan)
+        for service in objects(catalog.get("services"))
+        for plan in objects(service.get("plans"))
+        if isinstance(service.get("id"), str) and isinstance(plan.get("id"), str)
+    )
+
+
+def objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the objects in what should be an array of them."""
+    for item in value if isinstance(value, list) else []:
+        if isinstance(item, dict):
+            yield item
+
+
+def choose(
+    offers: Collection[Offer], service: str | None, plans: Collection[str]
+) -> tuple[Offer, ...]:
+    """Return the plans to try: those named, else the first bindable one of each service."""
+    wanted = [offer for offer in offers if service in (None, offer.service.get("name"))]
+    if plans:
+        return tuple(offer for offer in wanted if offer.plan.get("name") in plans)
+    chosen: dict[str, Offer] = {}
+    for offer in wanted:
+        before = chosen.setdefault(offer.service_id, offer)
+        if offer.bindable and not before.bindable:
+            chosen[offer.service_id] = offer
+    return tuple(chosen.values())

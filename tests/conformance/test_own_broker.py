@@ -1,0 +1,69 @@
+"""The command against our own broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawers import Drawer
+from world import World
+
+from alibroker.actors.system import BrokerSystem
+from alibroker.http import authentication
+from alibroker.http.app import create_app
+
+USER = "platform"
+PASSWORD = "pass:wörd-of-the-platform"
+
+FAST = ("--poll-interval", "0.05", "--timeout", "30")
+
+# What our broker is known to get wrong: names of checks. Each has to fail, so that it is struck
+# from this list as soon as it is put right.
+KNOWN_FAILURES: set[str] = set()
+
+
+@pytest.fixture
+def url(
+    system: BrokerSystem, serve_asgi: Callable[[Any], str], monkeypatch: pytest.MonkeyPatch
+) -> str:
+    # The checks guess more passwords than anybody may without being slowed down.
+    monkeypatch.setattr(authentication, "DELAY_EACH", 0.0)
+    return serve_asgi(create_app(system, {USER: PASSWORD}))
+
+
+def test_our_broker_breaks_no_rule(url: str, conform: Any, drawer: Drawer) -> None:
+    run = conform(url, "--parameters", '{"slow": 0.5}', *FAST)
+    assert run.failed("MUST", "SHOULD") == KNOWN_FAILURES, run.explain()
+    assert run.document["left_behind"] == []
+    assert drawer.things == {}
+    assert drawer.keys == {}
+
+
+@pytest.mark.parametrize("version", ["2.13", "2.14", "2.15", "2.16"])
+def test_nor_does_it_for_platforms_of_before(
+    url: str, conform: Any, drawer: Drawer, version: str
+) -> None:
+    run = conform(url, "--parameters", '{"slow": 0.3}', "--api-version", version, *FAST)
+    assert run.failed("MUST", "SHOULD") == KNOWN_FAILURES, run.explain()
+    assert run.outcome("bindings-can-be-rotated") == "not applicable"
+    assert drawer.things == {}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path, ALIBROKER_USERNAME=USER, ALIBROKER_PASSWORD=PASSWORD)
+    yield world
+    world.stop()
+
+
+def test_nor_do_the_databases_and_buckets_of_the_real_one(world: World, conform: Any) -> None:
+    before = world.left()
+    # Wrong credentials, which it answers late when there are many, were tried above.
+    options = ("--poll-interval", "0.2", "--timeout", "60", "--skip", "AUTH-3,AUTH-7,AUTH-8")
+    run = conform(world.broker.url, *options)
+    assert run.failed("MUST", "SHOULD") == KNOWN_FAILURES, run.explain()
+    assert {one["service"] for one in run.document["plans"]} >= {"alibaba-cloud-oss"}
+    assert run.document["left_behind"] == []
+    assert world.left() == before

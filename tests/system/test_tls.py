@@ -1,0 +1,86 @@
+"""The broker over https."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+from pathlib import Path
+
+import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from waiting import eventually
+from world import USER
+
+from alibroker.cli.processes import Broker, free_port
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """Make a certificate for the loopback address, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = directory / "cert.pem", directory / "key.pem"
+    cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return cert_file, key_file
+
+
+@pytest.mark.osb("AUTH-4")
+def test_https(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    port = free_port()
+    settings = {
+        "ALIBROKER_BIND": f"127.0.0.1:{port}",
+        "ALIBROKER_TLS_CERT": str(cert),
+        "ALIBROKER_TLS_KEY": str(key),
+        "ALIBROKER_DATA_DIR": str(tmp_path / "data"),
+        "ALIBROKER_USERNAME": USER[0],
+        "ALIBROKER_PASSWORD": USER[1],
+        "ALIBROKER_REGION": "cn-hangzhou",
+        "ALIBROKER_CLOUD_ENDPOINT": "http://127.0.0.1:9",
+        "ALIBABA_CLOUD_ACCESS_KEY_ID": "k",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "s",
+    }
+    with (tmp_path / "log").open("wb") as log:
+        broker = Broker(settings, stderr=log)
+        try:
+
+            def fetch() -> requests.Response | None:
+                try:
+                    return requests.get(
+                        f"https://127.0.0.1:{port}/v2/catalog",
+                        auth=USER,
+                        headers={"X-Broker-API-Version": "2.17"},
+                        verify=str(cert),
+                        timeout=5,
+                    )
+                except requests.ConnectionError:
+                    return None
+
+            assert eventually(fetch, timeout=60).json()["services"]
+            with pytest.raises(requests.ConnectionError):
+                requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5)
+        finally:
+            broker.process.stop()
