@@ -333,11 +333,11 @@ class Storage(Actor):
         try:
             return self._store.commit([write.entry for write in writes], in_doubt=in_doubt)
         except EtcdUnknownError as ex:
-            self._unsettled = writes
+            self._unsettled += writes
+            self._away(ex)
             for write in writes:
                 if isinstance(write.item, Change):
                     resolve(write.item.reply, Answer(Verdict.UNAVAILABLE, AWAY))
-            self._away(ex)
         except EtcdRejectedError as ex:
             # Find the entry that etcd will not have, and store the others.
             if len(writes) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,35 @@ from drawers import Drawer, DrawerBroker
 
 from alibroker.actors.settings import EngineSettings
 from alibroker.actors.system import BrokerSystem
-from alibroker.etcd.client import Etcd
+from alibroker.etcd.client import MAX_ENTRIES, Entry, Etcd
 from alibroker.etcd.embedded import EmbeddedEtcd, Timing
 from alibroker.etcd.sealing import Sealer
 
+# Real database servers only where a test asks for them: most need none, and they take time.
+os.environ.setdefault("SANDBOX_DATA_PLANES", "off")
+
+
+@pytest.fixture(scope="session")
+def shared_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEtcd]:
+    with EmbeddedEtcd(tmp_path_factory.mktemp("etcd"), timing=Timing(10, 50)) as server:
+        yield server
+
 
 @pytest.fixture
-def etcd_server(tmp_path: Path) -> Iterator[EmbeddedEtcd]:
-    """Return an etcd of the test's own, which therefore holds nothing."""
-    server = EmbeddedEtcd(tmp_path / "data", timing=Timing(10, 50))
-    server.start()
-    yield server
-    server.stop()
+def etcd_server(
+    request: pytest.FixtureRequest, tmp_path: Path, shared_etcd: EmbeddedEtcd
+) -> Iterator[EmbeddedEtcd]:
+    """Return an etcd that holds nothing; one of the test's own if it is to be hurt."""
+    if request.node.get_closest_marker("own_etcd"):
+        with EmbeddedEtcd(tmp_path / "data", timing=Timing(10, 50)) as server:
+            yield server
+        return
+    with Etcd([shared_etcd.endpoint]) as etcd:
+        pairs = list(etcd.scan("/"))
+        for start in range(0, len(pairs), MAX_ENTRIES):
+            some = pairs[start : start + MAX_ENTRIES]
+            etcd.commit([Entry(one.key, None, one.revision) for one in some], timeout=5)
+    yield shared_etcd
 
 
 @pytest.fixture

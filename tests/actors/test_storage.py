@@ -86,6 +86,7 @@ def test_many_requests_for_one_id_make_one_operation(system: BrokerSystem, drawe
     assert len({reply.result().record.operation.id for reply in replies}) == 1
 
 
+@pytest.mark.own_etcd
 @pytest.mark.parametrize("fault", [signal.SIGSTOP, signal.SIGKILL])
 def test_without_etcd_reads_go_on_changes_are_refused_and_it_heals(
     make_system: Callable[..., BrokerSystem],
@@ -99,6 +100,8 @@ def test_without_etcd_reads_go_on_changes_are_refused_and_it_heals(
     keeper = psutil.Process(etcd_server.keeper_pid)
     keeper.send_signal(signal.SIGSTOP)
     process.send_signal(fault)
+    gone = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    eventually(lambda: process.status() in gone)
 
     refused = ask(system, provision("i2"))
 
@@ -120,6 +123,7 @@ def test_without_etcd_reads_go_on_changes_are_refused_and_it_heals(
             assert instance_id not in drawer.things
 
 
+@pytest.mark.own_etcd
 def test_step_results_survive_an_outage_of_etcd(
     make_system: Callable[..., BrokerSystem], etcd_server: EmbeddedEtcd, drawer: Drawer
 ) -> None:
@@ -129,6 +133,7 @@ def test_step_results_survive_an_outage_of_etcd(
     eventually(lambda: drawer.things)
     process = etcd_process(etcd_server)
     process.send_signal(signal.SIGSTOP)
+    eventually(lambda: process.status() == psutil.STATUS_STOPPED)
     drawer.hold.set()
     eventually(lambda: not system.view.available)
     assert system.view.instance("i1").operation.in_progress
