@@ -128,6 +128,11 @@ class Answer(msgspec.Struct, frozen=True):
     description: str = ""
     record: Record | None = None
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether an operation is in progress that the command began, or found."""
+        return self.verdict in (Verdict.STARTED, Verdict.JOINED)
+
 
 class Decision(msgspec.Struct, frozen=True):
     """What the lifecycle makes of a command: the answer, and the record to store first, if any."""

@@ -396,8 +396,7 @@ class Storage(Actor):
     def _reply(self, change: Change, answer: Answer) -> None:
         """Answer now, or when the operation ends if the platform wants to hear nothing before."""
         record = answer.record
-        begun = answer.verdict in (Verdict.STARTED, Verdict.JOINED) and record is not None
-        if not begun or change.command.accepts_incomplete or record is None:
+        if not answer.goes_on or change.command.accepts_incomplete or record is None:
             resolve(change.reply, answer)
             return
         waiting = [one for one in self._waiting[record.operation.id] if not one.done()]

@@ -46,6 +46,7 @@ def broker_and_cloud(time_scale: float) -> Iterator[tuple[Broker, Sandbox]]:
     """Run a broker in front of a sandbox."""
     key = ("LTAIbench", secrets.token_urlsafe(24))
     options = ("--time-scale", str(time_scale), "--instance-quota", "1000000")
+    options += ("--data-planes", "off")
     with tempfile.TemporaryDirectory(prefix="alibroker-bench-") as directory:
         sandbox = Sandbox(Path(directory) / "sandbox", key=key, options=options)
         log = (Path(directory) / "broker.log").open("wb")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 import falcon
@@ -13,6 +14,7 @@ import msgspec
 from alibroker.actors.commands import Answer, Command, Verdict
 from alibroker.actors.records import Operation, OperationState, Record
 from alibroker.actors.system import BrokerSystem
+from alibroker.brokers.api import NOTHING
 from alibroker.http.errors import CONCURRENCY, OsbError
 
 RETRY_AFTER: Final = {"Retry-After": "5"}
@@ -77,6 +79,17 @@ def send(resp: falcon.asgi.Response, status: int, body: dict[str, Any]) -> None:
     resp.status = status
     resp.data = msgspec.json.encode(body)
     resp.content_type = falcon.MEDIA_JSON
+
+
+def send_outcome(
+    resp: falcon.asgi.Response, answer: Answer, *, done: int, body: Mapping[str, Any] = NOTHING
+) -> None:
+    """Answer a change: 202 while it goes on, 200 if it was so already, else `done`."""
+    record = answer.record
+    if answer.goes_on and record is not None:
+        send(resp, 202, {**body, "operation": record.operation.id})
+    else:
+        send(resp, done if answer.verdict is Verdict.ENDED else 200, dict(body))
 
 
 def send_last_operation(

@@ -7,11 +7,11 @@ from typing import Any
 
 import falcon.asgi
 
-from alibroker.actors.commands import Bind, Unbind, Verdict
+from alibroker.actors.commands import Bind, Unbind
 from alibroker.actors.records import Binding, Status
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING, OperationKind
-from alibroker.http.answers import ask, send, send_last_operation
+from alibroker.http.answers import ask, send, send_last_operation, send_outcome
 from alibroker.http.bodies import BindBody, checked_id, read_body, required_query
 from alibroker.http.checks import (
     check_asynchronous,
@@ -70,11 +70,12 @@ class ServiceBinding:
             **common(req, plan, incomplete=incomplete),
         )
         answer = await ask(self._system, command, self._settings.response_timeout)
-        match answer.verdict, answer.record:
-            case (Verdict.STARTED | Verdict.JOINED, record) if record is not None:
-                send(resp, 202, {"operation": record.operation.id})
-            case (verdict, Binding() as binding):
-                send(resp, 201 if verdict is Verdict.ENDED else 200, self._published(binding))
+        binding = answer.record
+        # An answer that is not final holds nothing of the binding (OSB, Binding).
+        if isinstance(binding, Binding) and not answer.goes_on:
+            send_outcome(resp, answer, done=201, body=self._published(binding))
+        else:
+            send_outcome(resp, answer, done=201)
 
     def _offer(self, body: BindBody, instance_id: str) -> tuple[str, str]:
         """Return service and plan; those that a rotation leaves out are its predecessor's.
@@ -137,10 +138,7 @@ class ServiceBinding:
             **common(req, plan, incomplete=incomplete),
         )
         answer = await ask(self._system, command, self._settings.response_timeout)
-        if answer.verdict in (Verdict.STARTED, Verdict.JOINED) and answer.record is not None:
-            send(resp, 202, {"operation": answer.record.operation.id})
-        else:
-            send(resp, 200, {})
+        send_outcome(resp, answer, done=200)
 
     def _published(self, binding: Binding) -> dict[str, Any]:
         body: dict[str, Any] = {"credentials": binding.private.credentials or {}}

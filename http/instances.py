@@ -7,11 +7,11 @@ from typing import Any
 
 import falcon.asgi
 
-from alibroker.actors.commands import Answer, Deprovision, Provision, Update, Verdict
+from alibroker.actors.commands import Answer, Deprovision, Provision, Update
 from alibroker.actors.records import Record, Status
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING, OperationKind
-from alibroker.http.answers import ask, send, send_last_operation
+from alibroker.http.answers import ask, send, send_last_operation, send_outcome
 from alibroker.http.bodies import (
     ProvisionBody,
     UpdateBody,
@@ -116,10 +116,7 @@ class ServiceInstance:
             **common(req, plan, incomplete=incomplete),
         )
         answer = await ask(self._system, command, self._settings.response_timeout)
-        if answer.verdict in (Verdict.STARTED, Verdict.JOINED) and answer.record is not None:
-            send(resp, 202, {"operation": answer.record.operation.id})
-        else:
-            send(resp, 200, {})
+        send_outcome(resp, answer, done=200)
 
     async def on_get(
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, instance_id: str
@@ -145,16 +142,12 @@ class ServiceInstance:
     def _send(self, resp: falcon.asgi.Response, answer: Answer, *, ended: int) -> None:
         """Answer a provision or an update; `ended` is the status if it was waited for."""
         record = answer.record
-        if record is None:
-            send(resp, 200, {})
-            return
-        body: dict[str, Any] = self._settings.dashboard_of(record.instance_id, record.service_id)
-        if answer.verdict in (Verdict.STARTED, Verdict.JOINED):
-            send(resp, 202, {**body, "operation": record.operation.id})
-            return
-        if record.metadata:
-            body["metadata"] = record.metadata
-        send(resp, ended if answer.verdict is Verdict.ENDED else 200, body)
+        body: dict[str, Any] = {}
+        if record is not None:
+            body |= self._settings.dashboard_of(record.instance_id, record.service_id)
+            if record.metadata and not answer.goes_on:
+                body["metadata"] = record.metadata
+        send_outcome(resp, answer, done=ended, body=body)
 
 
 class ServiceInstanceOperation:
