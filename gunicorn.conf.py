@@ -35,9 +35,12 @@ keyfile = str(_edge.tls_key) if _edge.tls_key else None
 workers = 1
 # Seconds in which the worker has to show a sign of life; reading everything back shows none.
 timeout = 120
-graceful_timeout = 20
+# Idle connections, then steps in flight (15 s), are waited for.
+graceful_timeout = 30
 # A stop waits for idle connections too, this long at the most.
 keepalive = 5
+# The other parser, in Python, keeps all that a client sends ahead of the answers, without a bound.
+http_parser = "fast"
 # Bytes of a request line: two ids of 512 characters take up to 12,288 of them when percent-encoded.
 limit_request_line = 16_384
 # Bytes of a header line, so that the bound on originating identities is ours and explains itself;

@@ -1,8 +1,8 @@
 """The fault laboratory: many lives at once, killed processes, and an audit of three worlds.
 
 A seeded driver plays a platform for many instances and bindings of both services at once, while
-another kills the broker's worker, everything of the broker, or the cloud. When the lives have come
-to rest, what the platform was told, what etcd holds and what the cloud holds have to agree.
+another kills or pauses the broker's worker, its etcd, all of it, or the cloud. When the lives have
+come to rest, what the platform was told, what etcd holds and what the cloud holds have to agree.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 from world import OSS, RDS, World
 
@@ -104,21 +105,22 @@ class Laboratory:
             ("worker", self.world.kill_worker),
             ("broker and etcd", self.world.kill_all_of_broker),
             ("cloud", self.world.kill_sandbox),
-            ("worker paused", self._pause_worker),
+            ("worker paused", lambda: self._pause(self.world.worker())),
+            ("etcd", lambda: self.world.etcd().kill()),
+            ("etcd paused", lambda: self._pause(self.world.etcd())),
         ]
         for _ in range(crashes):
             threading.Event().wait(self.chance.uniform(0.0, 0.8))
-            name, kill = self.chance.choices(victims, weights=[80, 5, 10, 5])[0]
+            name, kill = self.chance.choices(victims, weights=[65, 5, 10, 5, 8, 7])[0]
             kill()
             self.crashes[name] = self.crashes.get(name, 0) + 1
             # A crash counts only if it meets a broker that is up.
             self.world.broker.wait_until_ready()
 
-    def _pause_worker(self) -> None:
-        worker = self.world.worker()
-        worker.send_signal(signal.SIGSTOP)
+    def _pause(self, process: psutil.Process) -> None:
+        process.send_signal(signal.SIGSTOP)
         threading.Event().wait(self.chance.uniform(0.1, 1.0))
-        worker.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGCONT)
 
     # -- the audit -----------------------------------------------------------------------------
 

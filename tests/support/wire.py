@@ -27,7 +27,9 @@ class Response:
     def is_an_error_object(self) -> bool:
         """Whether it is what the application answers if it says no."""
         body = self.json
-        return bool(body["error"] and body["description"]) and "json" in self.headers["content-type"]
+        return (
+            bool(body["error"] and body["description"]) and "json" in self.headers["content-type"]
+        )
 
 
 class Wire:
@@ -72,7 +74,7 @@ class Wire:
             return None
 
 
-def request(  # noqa: PLR0913 - all parts of a request
+def request(
     method: bytes = b"GET",
     target: bytes = b"/v2/catalog",
     *headers: bytes,

@@ -54,7 +54,12 @@ class World:
         self.session.auth = USER
         self.session.headers["X-Broker-API-Version"] = "2.17"
         self.session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
-        self.broker = self._start_broker()
+        try:
+            self.broker = self._start_broker()
+        except BaseException:
+            self.sandbox.process.stop()
+            self.log.close()
+            raise
 
     def _start_sandbox(self) -> Sandbox:
         options = ("--time-scale", "0.002", "--instance-quota", "100000")
@@ -152,6 +157,19 @@ class World:
             with contextlib.suppress(psutil.NoSuchProcess):
                 for child in psutil.Process(self.broker.process.pid).children():
                     if "alibroker.etcd.keeper" not in child.cmdline():
+                        return child
+            return None
+
+        found: psutil.Process = eventually(find)
+        return found
+
+    def etcd(self) -> psutil.Process:
+        """Return the broker's etcd process."""
+
+        def find() -> psutil.Process | None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(self.broker.process.pid).children(recursive=True):
+                    if child.name() == "etcd" and child.status() != psutil.STATUS_ZOMBIE:
                         return child
             return None
 
