@@ -12,6 +12,7 @@ import sys
 from alibroker.actors.settings import EngineSettings, SettingsError, read_settings
 from alibroker.etcd.embedded import EmbeddedEtcd
 from alibroker.http.app import EMBEDDED_ENDPOINT, EMBEDDED_KEEPER
+from alibroker.http.connections import bound_connections
 from alibroker.http.logs import LOGGING
 from alibroker.http.settings import EdgeSettings
 
@@ -39,8 +40,11 @@ timeout = 120
 graceful_timeout = 30
 # A stop waits for idle connections too, this long at the most.
 keepalive = 5
-# The other parser, in Python, keeps all that a client sends ahead of the answers, without a bound.
-http_parser = "fast"
+# Connections at once; more are refused (gunicorn itself would not: connections.py does).
+worker_connections = 4000
+# Nobody waits for an answer whose client has left. With the usual three seconds, clients that use a
+# connection for one request make the worker grow by 10 kB each: the garbage collector is late.
+asgi_disconnect_grace_period = 0
 # Bytes of a request line: two ids of 512 characters take up to 12,288 of them when percent-encoded.
 limit_request_line = 16_384
 # Bytes of a header line, so that the bound on originating identities is ours and explains itself;
@@ -67,6 +71,11 @@ def on_starting(server: object) -> None:  # noqa: ARG001 - gunicorn's signature
         sys.exit(1)
     os.environ[EMBEDDED_ENDPOINT] = _embedded.endpoint
     os.environ[EMBEDDED_KEEPER] = str(_embedded.keeper_pid)
+
+
+def post_fork(server: object, worker: object) -> None:  # noqa: ARG001 - gunicorn's signature
+    """Bound what clients can do to the worker."""
+    bound_connections()
 
 
 def on_exit(server: object) -> None:  # noqa: ARG001 - gunicorn's signature

@@ -115,6 +115,8 @@ class Verdict(enum.StrEnum):
     """So much is going on that nothing more is taken on now."""
     UNAVAILABLE = "unavailable"
     """The store cannot be written now; the change may or may not have been stored."""
+    TOO_LARGE = "too large"
+    """The record would be larger than what the store takes."""
     UNREADABLE = "unreadable"
     """There is a record, but it cannot be read: an operator has to look at it."""
     ERROR = "error"

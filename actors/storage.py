@@ -356,7 +356,7 @@ class Storage(Actor):
         log.error("A change of %s cannot be stored: %s", write.key, reason)
         match write.item:
             case Change(reply=reply):
-                resolve(reply, Answer(Verdict.ERROR))
+                resolve(reply, Answer(Verdict.TOO_LARGE, "The request holds more than is stored."))
             case StepReport(broker, worker, report) if not isinstance(report.result, Failed):
                 failed = Failed(reason="The result of a step could not be stored.")
                 self._pending.append(

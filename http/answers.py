@@ -36,6 +36,7 @@ REFUSALS: Final[dict[Verdict, tuple[int, str, str]]] = {
     Verdict.FULL: (429, "TooManyRequests", ""),
     # 5xx, for the change may have reached the store: a delete is then the right reaction.
     Verdict.UNAVAILABLE: (503, "ServiceUnavailable", ""),
+    Verdict.TOO_LARGE: (413, "PayloadTooLarge", ""),
     Verdict.UNREADABLE: (
         500,
         "RecordUnreadable",

@@ -150,7 +150,7 @@ class Lifespan:
         # of the throughput, and most of its longest pauses.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 50, 1000)
+        gc.set_threshold(50_000, 10, 1000)
         log.info("Ready: %d services", len(self._system.catalog.services))
 
 

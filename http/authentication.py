@@ -23,7 +23,7 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
 FREE_FAILURES: Final = 20.0
 """Failures a minute that are answered at once."""
-MOST_COUNTED: Final = 60.0
+MOST_COUNTED: Final = 40.0
 """Failures beyond these make nothing worse: two minutes after the last all is as before."""
 FORGOTTEN: Final = FREE_FAILURES / 60.0
 """Failures that are forgotten in a second."""

@@ -43,7 +43,8 @@ class Conversation:
 
     async def process_request(self, req: falcon.asgi.Request, _resp: falcon.asgi.Response) -> None:
         """Look at the headers of a request to the OSB API."""
-        if not req.path.startswith("/v2/"):
+        # Falcon routes a path with several slashes at its beginning like one with a single one.
+        if not req.path.lstrip("/").startswith("v2/"):
             return
         if _ENCODED_SLASH in req.scope.get("raw_path", b"").lower():
             raise bad_request("Ids cannot contain a slash.")

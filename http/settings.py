@@ -44,7 +44,7 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable):
     """Status for a request without `X-Broker-API-Version`: 412 or 400."""
     response_timeout: Seconds = 55.0
     """Seconds after which a request is answered, done or not; platforms give up at 60."""
-    max_body: Count = 1_048_576
+    max_body: Count = 262_144
     """Bytes that a request body may have."""
     deleted_poll: DeletedPoll = DeletedPoll.SUCCEEDED
     """Status of a poll after a deletion has succeeded: 200 or 410."""

@@ -95,7 +95,7 @@ BODIES = {
     "text": b'"x"',
     "empty object": b"{}",
     "deep": b'{"parameters": ' + b'{"a":' * 60 + b"1" + b"}" * 60 + b"}",
-    "very deep": b'{"parameters": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+    "very deep": b'{"parameters": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "NaN": b'{"service_id": NaN}',
     "infinity": b'{"parameters": {"a": 1e999}}',
     "a number of many digits": b'{"parameters": {"a": ' + b"9" * 5000 + b"}}",
@@ -146,6 +146,16 @@ def test_too_large_a_body_is_refused(system: Any, make_platform: Any, provision_
     platform = make_platform(system, max_body=1000)
     body = {**provision_body, "parameters": {"a": "x" * 1000}}
     assert platform("PUT", INSTANCE, body).status_code == 413
+
+
+def test_more_than_the_store_takes_is_refused(
+    system: Any, make_platform: Any, provision_body: Any
+) -> None:
+    platform = make_platform(system, max_body=4_000_000)
+    body = {**provision_body, "parameters": {"a": "x" * 1_500_000}}
+    refused = platform("PUT", INSTANCE, body, query_string="accepts_incomplete=true")
+    assert (refused.status_code, refused.json["error"]) == (413, "PayloadTooLarge")
+    assert system.view.keys() == []
 
 
 def test_another_content_type_is_a_bad_request(platform: Any, provision_body: Any) -> None:

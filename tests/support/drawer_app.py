@@ -16,16 +16,18 @@ from drawers import Drawer, DrawerBroker
 from waiting import eventually
 
 from alibroker.cli.processes import CONFIG, ROOT, free_port
-from alibroker.http import app, receiving
+from alibroker.http import app, connections, receiving
 
 USER = ("platform", "pass:word")
 BODY_TIMEOUT = 3.0
+HEADER_TIMEOUT = 4.0
 """Seconds; the broker's own are many."""
 
 
 def get_app() -> Any:
     """Return the application as the environment configures it, over the plugin in memory."""
     receiving.BODY_TIMEOUT = BODY_TIMEOUT  # type: ignore[misc]
+    connections.HEADER_TIMEOUT = HEADER_TIMEOUT  # type: ignore[misc]
     app.load_brokers = lambda _environment: [DrawerBroker(Drawer())]
     return app.get_app()
 
