@@ -31,11 +31,11 @@ databases:  ## install the database servers that the sandbox uses, if that is po
 run: etcd  ## start the broker in front of a local Alibaba Cloud, until Ctrl-C
 	@$(BIN)/alibroker run
 
-demo: etcd databases  ## walk a database and a bucket through their lives, against a broker of its own
+demo: etcd databases  ## walk databases and a bucket through their lives, against a broker of its own
 	@$(BIN)/alibroker demo
 
 test: etcd databases  ## run all tests
-	$(BIN)/pytest -m "not soak"
+	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile
 
 soak: etcd databases  ## run the long tests
 	$(BIN)/pytest -m soak

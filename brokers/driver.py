@@ -52,6 +52,8 @@ class Operation:
     observation: Json | None = None
     waiting: bool = False
     due: float = 0.0
+    wanted_plan_id: str = ""
+    wanted_parameters: Json = field(default_factory=dict)
 
     @property
     def end(self) -> Succeeded | Failed | None:
@@ -100,6 +102,20 @@ class Driver:
         """Accept a provision without running it yet."""
         self.instances[instance_id] = _Record(plan_id, parameters)
         return Operation(OperationKind.PROVISION, instance_id)
+
+    def update(self, instance_id: str, plan_id: str = "", **parameters: Any) -> Operation:
+        """Change an instance's plan or some of its parameters and return the ended operation."""
+        return self.run([self.changed(instance_id, plan_id, **parameters)])[0]
+
+    def changed(self, instance_id: str, plan_id: str = "", **parameters: Any) -> Operation:
+        """Accept an update without running it yet."""
+        record = self.instances[instance_id]
+        return Operation(
+            OperationKind.UPDATE,
+            instance_id,
+            wanted_plan_id=plan_id or record.plan_id,
+            wanted_parameters={**record.parameters, **parameters},
+        )
 
     def deprovision(self, instance_id: str) -> Operation:
         """Deprovision an instance and return the ended operation."""
@@ -167,6 +183,9 @@ class Driver:
             operation.due = time.monotonic() + result.poll_after
         if isinstance(result, InProgress | Succeeded):
             record = self._record(operation.instance_id, operation.binding_id)
+            if operation.kind is OperationKind.UPDATE and isinstance(result, Succeeded):
+                record.plan_id = operation.wanted_plan_id
+                record.parameters = operation.wanted_parameters
             known: dict[str, Any] = msgspec.json.decode(record.resource)
             record.resource = msgspec.json.encode(known | dict(result.resource))
 
@@ -174,7 +193,9 @@ class Driver:
         """Build what the step function gets, from what is durable."""
         instance = self.instances[operation.instance_id]
         binding = self.bindings.get((operation.instance_id, operation.binding_id))
-        service_id, plan = self._plans[instance.plan_id]
+        updating = operation.kind is OperationKind.UPDATE
+        plan_id = operation.wanted_plan_id if updating else instance.plan_id
+        service_id, plan = self._plans[plan_id]
         return Work(
             operation_id=operation.id,
             kind=operation.kind,
@@ -182,7 +203,9 @@ class Driver:
             service_id=service_id,
             plan_id=plan.id,
             plan_settings=plan.settings,
-            parameters=instance.parameters,
+            parameters=operation.wanted_parameters if updating else instance.parameters,
+            previous_plan_id=instance.plan_id if updating else "",
+            previous_parameters=instance.parameters if updating else NOTHING,
             context={"platform": "driver"},
             resource=msgspec.json.decode(instance.resource),
             binding_id=operation.binding_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 import yaml
 
 from alibroker.brokers.api import Plan, ServiceOffering
+from alibroker.brokers.lines import line_of_fault
 from alibroker.brokers.schemas import SchemaError, compile_schema, published_schemas
 
 MAX_DESCRIPTION = 255
@@ -42,12 +43,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_offerings(path: Path) -> tuple[ServiceOffering, ...]:
+def load_offerings(
+    path: Path, more_faults: Callable[[Iterable[ServiceOffering]], Iterator[str]] | None = None
+) -> tuple[ServiceOffering, ...]:
     """Read and check the offerings in the file at `path`.
+
+    `more_faults` yields what a broker finds wrong besides, each with its place as `faults` does.
 
     Raises:
         CatalogError: The file cannot be read, has a key that does not exist, or breaks a rule of
-            the OSB API (Catalog Management) or of the platforms known to be strict.
+            the OSB API (Catalog Management) or of the platforms known to be strict. The text
+            names file and line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -57,11 +63,18 @@ def load_offerings(path: Path) -> tuple[ServiceOffering, ...]:
         if isinstance(document, dict):  # keys with x- are for anchors, as in Compose files
             document = {key: document[key] for key in document if not key.startswith("x-")}
         services = msgspec.convert(document, _CatalogFile).services
+    except msgspec.ValidationError as error:
+        raise CatalogError(_located(path, text, str(error))) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
         raise CatalogError(f"{path}: {error}") from error
-    for fault in faults(services):
-        raise CatalogError(f"{path}: {fault}")
+    for fault in (*faults(services), *(more_faults(services) if more_faults else ())):
+        raise CatalogError(_located(path, text, fault))
     return services
+
+
+def _located(path: Path, text: str, fault: str) -> str:
+    line = line_of_fault(text, fault)
+    return f"{path}, line {line}: {fault}" if line else f"{path}: {fault}"
 
 
 def faults(services: Iterable[ServiceOffering]) -> Iterator[str]:

@@ -1,12 +1,14 @@
-"""`alibroker demo`: the whole life of a database and a bucket, against a broker of its own."""
+"""`alibroker demo`: the whole lives of databases and a bucket, against a broker of its own."""
 
 from __future__ import annotations
 
+import importlib
 import secrets
 import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ import click
 import requests
 from rich.console import Console
 
+from alibroker.cli.demo_oss import show_bucket
 from alibroker.cli.processes import Broker, Sandbox, StartError, free_port
 
 TIMEOUT = 120.0
 SHOWN = 100
+LOCAL = "127.0.0.1"
+"""Host of a database with a real server; the simulated ones have the cloud's names."""
 
 
 class WrongAnswerError(Exception):
@@ -29,7 +34,7 @@ class Platform:
 
     def __init__(self, url: str, user: tuple[str, str], console: Console) -> None:
         self._url = url
-        self._console = console
+        self.console = console
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.auth = user
@@ -49,15 +54,19 @@ class Platform:
         shown = shorten(answer.text)
         good = answer.status_code == expect
         mark = "[green]ok[/]" if good else "[red]wrong[/]"
-        self._console.print(
+        self.console.print(
             f"{mark:>6} {spent:7.1f} ms  {title}: [bold]{method}[/] {path.partition('?')[0]}",
             soft_wrap=True,
         )
-        self._console.print(f"           {answer.status_code} {shown}", style="dim", markup=False)
+        self.console.print(f"           {answer.status_code} {shown}", style="dim", markup=False)
         if not good:
             raise WrongAnswerError(f"{title}: {answer.status_code} instead of {expect}")
         document: dict[str, Any] = answer.json()
         return document
+
+    def say(self, text: str) -> None:
+        """Show something that went well."""
+        self.console.print(f"[green]ok[/]               {text}", soft_wrap=True)
 
     def poll(self, title: str, path: str) -> None:
         """Poll an operation until it has succeeded.
@@ -75,7 +84,7 @@ class Platform:
             state = answer.json()["state"]
             if state == "succeeded":
                 spent = time.monotonic() - started
-                self._console.print(
+                self.console.print(
                     f"[green]ok[/] {spent:8.1f} s   {title}: succeeded after {polls} polls"
                 )
                 return
@@ -83,6 +92,73 @@ class Platform:
                 raise WrongAnswerError(f"{title}: {answer.json().get('description')}")
             time.sleep(min(1.0, float(answer.headers.get("Retry-After", "1"))))
         raise WrongAnswerError(f"{title}: not done after {TIMEOUT:.0f} seconds")
+
+
+def connect(credentials: dict[str, Any]) -> Any:
+    """Log in to a database with the credentials of a binding; returns a DB-API connection."""
+    if credentials["uri"].startswith("postgresql:"):
+        return importlib.import_module("psycopg").connect(credentials["uri"], connect_timeout=10)
+    return importlib.import_module("pymysql").connect(
+        host=credentials["host"],
+        port=int(credentials["port"]),
+        user=credentials["username"],
+        password=credentials["password"],
+        database=credentials["database"],
+        connect_timeout=10,
+    )
+
+
+def show_login(credentials: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Log in, create a table and read it back, if a real server is behind the database.
+
+    Raises:
+        WrongAnswerError: What was written was not read back.
+    """
+    if credentials["host"] != LOCAL:
+        if "database" in credentials:
+            click.echo("           simulated: no server that one could log in to")
+        return
+    with closing(connect(credentials)) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute("CREATE TABLE demo (word VARCHAR(20))")
+        cursor.execute("INSERT INTO demo VALUES ('written')")
+        connection.commit()
+        cursor.execute("SELECT word FROM demo")
+        rows = cursor.fetchall()
+        cursor.execute("SELECT version()")
+        version = str(cursor.fetchone()[0]).split(" on ")[0]
+    if list(rows) != [("written",)]:
+        raise WrongAnswerError("the database does not return what was written")
+    say(f"logged in to {version} at port {credentials['port']}: created a table, read it back")
+
+
+def show_refusal(credentials: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Try to log in again.
+
+    Raises:
+        WrongAnswerError: That is still possible.
+    """
+    if credentials["host"] != LOCAL:
+        return
+    try:
+        connect(credentials).close()
+    except Exception as ex:  # noqa: BLE001 - each client has its own
+        say(f"the login is refused now ({type(ex).__name__})")
+        return
+    raise WrongAnswerError("the credentials still work after unbind")
+
+
+def use(credentials: dict[str, Any], platform: Platform, *, bound: bool) -> None:
+    """Do with credentials what an application does, or see that it no longer can.
+
+    Raises:
+        WrongAnswerError, click.ClickException: It is refused what it may do, or the reverse.
+    """
+    if "bucket" in credentials:
+        show_bucket(credentials, platform.console, bound=bound)
+    elif bound:
+        show_login(credentials, platform.say)
+    else:
+        show_refusal(credentials, platform.say)
 
 
 def shorten(text: str) -> str:
@@ -111,9 +187,11 @@ def walk(platform: Platform, service: dict[str, Any], plan_name: str) -> None:
     credentials = step("fetch binding", "GET", binding, expect=200)["credentials"]
     platform_view = ", ".join(sorted(credentials))
     click.echo(f"           credentials with: {platform_view}")
+    use(credentials, platform, bound=True)
     step("deprovision too early", "DELETE", instance + query, expect=422)
     step("unbind", "DELETE", binding + query, expect=202)
     platform.poll("unbind", binding)
+    use(credentials, platform, bound=False)
     step("unbind again", "DELETE", binding + query, expect=410)
     step("deprovision", "DELETE", instance + query, expect=202)
     platform.poll("deprovision", instance)
@@ -152,7 +230,7 @@ def with_broker(walk_with: Callable[[Sandbox, Broker, tuple[str, str]], None]) -
                     "ALIBROKER_DATA_DIR": f"{directory}/data",
                     "ALIBROKER_USERNAME": user[0],
                     "ALIBROKER_PASSWORD": user[1],
-                    "ALIBROKER_POLL_INTERVAL": "0.5",
+                    "ALIBROKER_POLL_INTERVAL": "0.2",
                     "ALIBROKER_SETTLE_SECONDS": "5",
                     "ALIBROKER_CLOUD_RATE": "unlimited",
                 }
@@ -168,7 +246,7 @@ def with_broker(walk_with: Callable[[Sandbox, Broker, tuple[str, str]], None]) -
 
 @click.command()
 def demo() -> None:
-    """Walk a database and a bucket through their lives; exit 0 only if every step was right."""
+    """Walk two databases and a bucket through their lives; exit 0 only if every step was right."""
     console = Console(highlight=False)
 
     def go(sandbox: Sandbox, broker: Broker, user: tuple[str, str]) -> None:
@@ -179,6 +257,7 @@ def demo() -> None:
         services = {service["name"]: service for service in catalog["services"]}
         for name, plan in (
             ("alibaba-cloud-rds-mysqldb", "rds-mysql-s1-small"),
+            ("alibaba-cloud-rds-postgresql", "rds-postgresql-small"),
             ("alibaba-cloud-oss", "default"),
         ):
             console.print(f"\n[bold]{name}[/], plan {plan}")

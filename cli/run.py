@@ -49,7 +49,7 @@ def run() -> None:
             started.append(sandbox.process)
             settings.update(sandbox.settings())
             # The sandbox's databases are ready in seconds, not in minutes.
-            settings.setdefault("ALIBROKER_POLL_INTERVAL", "1")
+            settings.setdefault("ALIBROKER_POLL_INTERVAL", "0.3")
             settings.setdefault("ALIBROKER_SETTLE_SECONDS", "5")
             settings.setdefault("ALIBROKER_CLOUD_RATE", "unlimited")
             click.echo(f"The sandbox, a local Alibaba Cloud, runs at {sandbox.url}")

@@ -18,6 +18,7 @@ import msgspec
 from alibroker.sandbox.app import Application
 from alibroker.sandbox.cloud import Cloud
 from alibroker.sandbox.oss.files import sweep
+from alibroker.sandbox.rds.servers import Servers
 from alibroker.sandbox.server import listen, serve
 from alibroker.sandbox.vault import write_private
 
@@ -86,6 +87,25 @@ def _loopback(_context: click.Context, _option: click.Parameter, value: str) -> 
     show_envvar=True,
     help="Its secret. Prefer the variable: process lists show arguments.",
 )
+@click.option(
+    "--data-planes",
+    type=click.Choice(["auto", "off"]),
+    default="auto",
+    envvar="SANDBOX_DATA_PLANES",
+    show_default=True,
+    show_envvar=True,
+    help="Whether MySQL, MariaDB and PostgreSQL instances are real servers, if their programs are "
+    "installed.",
+)
+@click.option(
+    "--max-data-planes",
+    type=click.IntRange(0, 100),
+    default=5,
+    envvar="SANDBOX_MAX_DATA_PLANES",
+    show_default=True,
+    show_envvar=True,
+    help="Real servers at the same time; instances beyond are simulated.",
+)
 @click.option("--verbose", "-v", is_flag=True, help="Log a line for each call to stderr.")
 def main(  # noqa: PLR0913 - the options of a command
     *,
@@ -99,6 +119,8 @@ def main(  # noqa: PLR0913 - the options of a command
     signature_v1: bool | None,
     access_key_id: str | None,
     access_key_secret: str | None,
+    data_planes: str,
+    max_data_planes: int,
     verbose: bool,
 ) -> None:
     """Run a local Alibaba Cloud: RDS, RAM, STS, VPC, OSS and the metadata service on one port.
@@ -131,6 +153,10 @@ def main(  # noqa: PLR0913 - the options of a command
         cloud.change_settings(msgspec.structs.replace(cloud.settings, **changes))
         cloud.store.commit()
         sweep(cloud)
+        if data_planes == "auto":
+            # Absolute, for a server has a working directory of its own.
+            cloud.servers = Servers((directory / "servers").absolute(), max_data_planes)
+        cloud.servers.open(cloud)
         credentials = _write_credentials(cloud, directory)
         try:
             listener = listen(host, port)
@@ -145,7 +171,10 @@ def main(  # noqa: PLR0913 - the options of a command
             click.echo(json.dumps(line))
             sys.stdout.flush()
 
-        serve(Application(cloud), listener, announce)
+        try:
+            serve(Application(cloud), listener, announce)
+        finally:
+            cloud.servers.close()
         cloud.store.close()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from alibroker.sandbox.errors import ApiError
 from alibroker.sandbox.oss.call import Content
+from alibroker.sandbox.oss.files import crc64
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,17 +56,18 @@ class Body:
         name = secrets.token_hex(16)
         path = directory / name
         digest = hashlib.md5(usedforsecurity=False)
-        size = 0
+        size = crc = 0
         try:
             with path.open("wb") as file:
                 async for part in self._parts():
                     digest.update(part)
+                    crc = crc64(part, crc)
                     size += len(part)
                     file.write(part)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return Content(name, size, digest.hexdigest().upper())
+        return Content(name, size, digest.hexdigest().upper(), crc)
 
     async def _parts(self) -> AsyncIterator[bytes]:
         more = True

@@ -13,6 +13,7 @@ import msgspec
 from alibroker.sandbox.oss.documents import Bucket, Object, Upload
 from alibroker.sandbox.ram.documents import AccessKey, Group, Policy, Role, Session, User
 from alibroker.sandbox.rds.documents import Instance, Token
+from alibroker.sandbox.rds.servers import Servers
 from alibroker.sandbox.settings import Settings
 from alibroker.sandbox.store import SortedTable, Store, Table
 from alibroker.sandbox.vault import Vault
@@ -46,6 +47,7 @@ class Cloud:
         self.region = region
         self.files = directory / "objects"
         self.files.mkdir(exist_ok=True)
+        self.servers = Servers()
         self.vault = Vault(directory / "seal.key")
         self.store = Store(directory / "sandbox.db")
         self._settings = Table(self.store, "settings", Settings)
@@ -60,6 +62,8 @@ class Cloud:
         self.sessions = Table(self.store, "session", Session)
         self.buckets = Table(self.store, "bucket", Bucket)
         self.objects = SortedTable(self.store, "object", Object)
+        # Versions and delete markers that are not the current object of their key.
+        self.history = SortedTable(self.store, "history", Object)
         self.uploads = SortedTable(self.store, "upload", Upload)
 
     @property

@@ -12,6 +12,7 @@ from alibroker.sandbox.errors import ApiError
 from alibroker.sandbox.faults import Fault
 from alibroker.sandbox.oss.buckets import is_valid_name
 from alibroker.sandbox.oss.documents import Bucket
+from alibroker.sandbox.oss.filling import Filling, fill
 from alibroker.sandbox.settings import merge
 from alibroker.sandbox.wire import Request, Response
 
@@ -126,6 +127,13 @@ def _add_foreign_bucket(application: Application, content: bytes) -> Response:
     return _json({"name": name, "owner": owner}, 201)
 
 
+def _fill(application: Application, content: bytes) -> Response:
+    cloud = application.cloud
+    fill(cloud, msgspec.json.decode(content, type=Filling))
+    cloud.store.commit()
+    return Response(204)
+
+
 def _json(content: Any, status: int = 200) -> Response:
     return Response(status, msgspec.json.encode(content), [("content-type", "application/json")])
 
@@ -137,4 +145,5 @@ _ROUTES: dict[str, dict[str, Callable[[Application, bytes], Response]]] = {
     "settings": {"GET": _settings, "PUT": _change_settings},
     "faults": {"GET": _faults, "POST": _arm, "DELETE": _clear_faults},
     "foreign-buckets": {"POST": _add_foreign_bucket},
+    "objects": {"POST": _fill},
 }

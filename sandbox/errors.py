@@ -15,6 +15,7 @@ class ApiError(Exception):
         retry_after_ms: int | None = None,
         ec: str = "",
         details: dict[str, str] | None = None,
+        headers: list[tuple[str, str]] | None = None,
     ) -> None:
         """Describe the answer.
 
@@ -25,6 +26,7 @@ class ApiError(Exception):
             retry_after_ms: Wait in milliseconds that a throttled answer asks for.
             ec: Fine-grained OSS error number (header x-oss-ec).
             details: More elements for the OSS error document.
+            headers: More headers for the OSS answer.
         """
         super().__init__(f"{code}: {message}")
         self.status = status
@@ -33,6 +35,7 @@ class ApiError(Exception):
         self.retry_after_ms = retry_after_ms
         self.ec = ec
         self.details = details or {}
+        self.headers = headers or []
 
 
 def missing(name: str) -> ApiError:

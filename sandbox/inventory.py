@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def report(cloud: Cloud) -> dict[str, Any]:
     """List every resource by product."""
+    cloud.servers.harvest(cloud)
     now = time.time()
     counts = attachment_counts(cloud)
     instances = [_instance(found, now) for found in live(cloud, now)]
@@ -27,7 +28,7 @@ def report(cloud: Cloud) -> dict[str, Any]:
             "vpc": cloud.owner.vpc,
             "vswitches": cloud.owner.vswitches,
         },
-        "rds": {"instances": instances},
+        "rds": {"instances": instances, "servers": cloud.servers.engines},
         "oss": {
             "buckets": [
                 {
@@ -38,6 +39,7 @@ def report(cloud: Cloud) -> dict[str, Any]:
                     "tags": bucket.tags,
                     "created": timestamp(bucket.created),
                     "objects": cloud.objects.count(f"{bucket.name}/"),
+                    "versions": cloud.history.count(f"{bucket.name}/"),
                     "uploads": cloud.uploads.count(f"{bucket.name}/"),
                 }
                 for bucket in cloud.buckets.values()
@@ -87,6 +89,9 @@ def _instance(found: Instance, now: float) -> dict[str, Any]:
         "class": found.class_code,
         "storage": found.storage,
         "zone": found.zone,
+        "host": found.connection_string,
+        "port": found.port,
+        "server": found.server or "simulated",
         "tags": found.tags,
         "client_token": found.client_token,
         "deletion_protection": found.deletion_protection,

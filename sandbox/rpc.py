@@ -93,8 +93,10 @@ def answer(
 ) -> Response:
     """Answer one call, as one transaction."""
     request_id = str(uuid.uuid4()).upper()
+    cloud.servers.harvest(cloud)
     try:
         content = _perform(cloud, product, request, values, nonces)
+        cloud.servers.follow(cloud)
         cloud.store.commit()
     except ApiError as error:
         cloud.store.rollback()

@@ -129,8 +129,13 @@ def oss_v4_string_to_sign(
     headers: Mapping[str, str],
     scope: str,
     additional: Collection[str] = (),
+    *,
+    stamp: str = "",
 ) -> str:
-    """Build the text that an OSS version 4 signature covers; the path is the raw one."""
+    """Build the text that an OSS version 4 signature covers; the path is the raw one.
+
+    A signed URL has no header x-oss-date: the `stamp` in its query takes its place.
+    """
     pairs = sorted((percent_encode(name), percent_encode(value)) for name, value in query)
     canonical_headers = "".join(
         f"{name}:{headers[name]}\n"
@@ -150,7 +155,7 @@ def oss_v4_string_to_sign(
         ]
     )
     digest = hashlib.sha256(canonical.encode()).hexdigest()
-    return "\n".join(["OSS4-HMAC-SHA256", headers["x-oss-date"], scope, digest])
+    return "\n".join(["OSS4-HMAC-SHA256", stamp or headers["x-oss-date"], scope, digest])
 
 
 def oss_v4_signature(secret: str, scope: str, string_to_sign: str) -> str:

@@ -170,6 +170,10 @@ class Store:
         self._changes.append((table, kind, key, before))
         self._after[kind, key] = after
 
+    def changed(self, kind: str) -> list[str]:
+        """Return the keys of a kind that the current transaction has changed."""
+        return [key for found, key in self._after if found == kind]
+
     def commit(self) -> None:
         """Write the changes of the current transaction; they survive a kill from here on."""
         if not self._after:

@@ -52,13 +52,28 @@ class Buckets:
         """Return the URL of OSS in `region`."""
         return self._cloud.endpoint or f"https://{self.host(region)}"
 
+    def internal_url(self, region: str) -> str:
+        """Return the URL of OSS for machines in `region`, where traffic is free."""
+        return self._cloud.endpoint or f"https://oss-{region}-internal.aliyuncs.com"
+
+    def s3_url(self, region: str) -> str:
+        """Return the URL in `region` for clients of the S3 protocol."""
+        return self._cloud.endpoint or f"https://s3.oss-{region}.aliyuncs.com"
+
     def bucket(self, name: str, region: str) -> oss2.Bucket:
         """Return a client for a bucket that uses the broker's own key."""
         return self._bucket(self._auth, name, region)
 
-    def bucket_as(self, key_id: str, secret: str, name: str, region: str) -> oss2.Bucket:
-        """Return a client for a bucket that uses the given key."""
-        return self._bucket(oss2.AuthV4(key_id, secret), name, region)
+    def bucket_as(
+        self, key_id: str, secret: str, name: str, region: str, token: str = ""
+    ) -> oss2.Bucket:
+        """Return a client for a bucket that uses the given key, a temporary one with its token."""
+        auth = (
+            oss2.StsAuth(key_id, secret, token, auth_version=oss2.AUTH_VERSION_4)
+            if token
+            else oss2.AuthV4(key_id, secret)
+        )
+        return self._bucket(auth, name, region)
 
     def _bucket(self, auth: Any, name: str, region: str) -> oss2.Bucket:
         return oss2.Bucket(

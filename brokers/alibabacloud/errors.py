@@ -183,13 +183,23 @@ _RULES: Final = (
         r"ActionUnauthorized",
         r"UserDisable",
         r"Forb[ie]dden(\..*)?",
+    ),
+    _rule(
+        Kind.QUOTA,
+        "the Alibaba Cloud account lacks the service-linked role of this product: create it in the "
+        "console (by buying one instance there), then try again",
         r"ServiceLinkedRole\.NotExist",
+    ),
+    _rule(
+        Kind.QUOTA,
+        "the database is locked: its storage is full, or the account is overdue; see the console",
+        r"IncorrectDBInstanceLockMode",
     ),
     _rule(
         Kind.QUOTA,
         "the balance of the Alibaba Cloud account is too low: top it up, then try again",
         r"(.*\.)?InsufficientBalance",
-        r"(.*\.)?InstanceHasUnpaidOrder",
+        r"(.*\.)?Inst(ance)?HasUnpaidOrder",
         r"OperationDenied\.OrderUnPaid",
     ),
     _rule(

@@ -5,94 +5,145 @@ from __future__ import annotations
 from typing import Final
 
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
-from alibroker.brokers.alibabacloud.naming import digest, tag_value
+from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, OWNER_TAG, digest, tag_value
 from alibroker.brokers.alibabacloud.settings import CloudSettings
-from alibroker.brokers.api import Failed, InProgress, Json, Step, Succeeded, Work
+from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
+from alibroker.brokers.oss.access import Access
+from alibroker.brokers.oss.credentials import credentials, endpoints
 from alibroker.brokers.oss.instances import Instances
+from alibroker.brokers.oss.sessions import Sessions
 from alibroker.brokers.oss.users import RamCalls
 
 _BOUND: Final = "bound"
 _POLL_SECONDS: Final = 2.0
+_PATIENCE: Final = 10
+
+
+def pause(settings: CloudSettings) -> float:
+    """Return the seconds between two tries of a new key."""
+    return min(_POLL_SECONDS, settings.poll_interval)
 
 
 class Bindings:
-    """Gives each binding a key that opens its bucket and nothing else."""
+    """Gives each binding a key that opens its bucket as far as was asked, and nothing else."""
 
-    def __init__(self, ram: RamCalls, instances: Instances, settings: CloudSettings) -> None:
+    def __init__(
+        self, ram: RamCalls, sessions: Sessions, instances: Instances, settings: CloudSettings
+    ) -> None:
         self._ram = ram
+        self._sessions = sessions
         self._instances = instances
+        self._name = settings.name
         self._settle = settings.settle
-        self._poll = min(_POLL_SECONDS, settings.poll_interval)
+        self._poll = pause(settings)
 
     def bind(self, work: Work) -> Step:
         """Do the next step towards the credentials."""
         match work.state.get("phase"):
             case "user":
                 return self._create_user(work)
-            case "key":
-                return self._create_key(work)
             case "verify":
                 return self._verify(work)
-        if not work.resource.get("bucket"):
+        bucket = work.resource.get("bucket")
+        if not bucket:
             return Failed(reason="the service instance has no bucket")
-        name = f"alibroker-{digest(work.instance_id, work.binding_id, length=26)}"
+        access = Access.asked(work.binding_parameters)
+        name = f"alibroker-{digest(self._name, work.instance_id, work.binding_id, length=26)}"
+        if work.binding_parameters.get("DurationSeconds"):
+            return self._sessions.bind(work, name)
         return InProgress(
             description="The user is being created",
             state={"phase": "user"},
-            resource={"user": name, "policy": name},
+            resource={
+                "user": name,
+                "policy": access.policy_name(self._name, bucket),
+                "access": access.level,
+                "prefix": access.prefix,
+            },
         )
 
     def _create_user(self, work: Work) -> Step:
-        user, policy = work.binding_resource["user"], work.binding_resource["policy"]
-        self._ram.create_user(user, comment=tag_value(work.binding_id))
-        self._ram.create_policy(policy, work.resource["bucket"])
+        """Create the user, see to the policy, and create the key whose secret is shown only once.
+
+        Where the user is there already this was begun before, and any key comes from an answer
+        that was lost: nobody knows its secret.
+        """
+        user = work.binding_resource["user"]
+        fresh = self._ram.create_user(user, comment=tag_value(work.binding_id))
+        if not self._grant(work):
+            return self._wait(work)
+        if not fresh:
+            self._delete_keys(user)
+        key = self._ram.create_access_key(user)
+        if key is None:
+            return self._wait(work)
+        return InProgress(
+            description="The key is being activated",
+            state={"phase": "verify", "key_id": key[0], "secret": key[1], "fresh": fresh},
+            poll_after=self._poll,
+        )
+
+    def _grant(self, work: Work) -> bool:
+        """See to the policy and attach it; return False if that has to be tried again."""
+        policy = work.binding_resource["policy"]
+        document = Access.asked(work.binding_parameters).policy_document(work.resource["bucket"])
+        self._ram.create_policy(policy, document, policy_tags(work, self._name))
         try:
-            self._ram.attach(policy, user)
+            self._ram.attach(policy, work.binding_resource["user"])
         except CloudError as error:
             if error.kind is not Kind.NOT_FOUND:
                 raise
-            # Created a moment ago, and not known everywhere in RAM yet.
-            return InProgress(
-                description="The user is being created",
-                state=work.state,
-                poll_after=self._poll,
-            )
-        return InProgress(description="The key is being created", state={"phase": "key"})
-
-    def _create_key(self, work: Work) -> Step:
-        """Create the key whose secret is shown only once.
-
-        Any key that is there already comes from an answer that was lost: nobody knows its secret.
-        """
-        user = work.binding_resource["user"]
-        for key_id in self._ram.access_keys(user):
-            self._ram.delete_access_key(user, key_id)
-        key_id, secret = self._ram.create_access_key(user)
-        return InProgress(
-            description="The key is being activated",
-            state={"phase": "verify", "key_id": key_id, "secret": secret},
-        )
+            # Not known everywhere in RAM yet, or removed with another binding a moment ago.
+            return False
+        return True
 
     def _verify(self, work: Work) -> Step:
+        """Wait until OSS knows the key: it takes seconds, and the first use is to work."""
         key_id, secret = work.state["key_id"], work.state["secret"]
-        if not self._instances.bucket(work).answers_to(key_id, secret):
+        access = Access.asked(work.binding_parameters)
+        if not self._instances.bucket(work).answers_to(key_id, secret, access):
+            tries = work.state.get("tries", 0) + 1
+            if tries % _PATIENCE == 0:
+                # It should have worked by now: see to it that nobody took the policy away.
+                self._grant(work)
             return InProgress(
-                description="The key is being activated", state=work.state, poll_after=self._poll
+                description="The key is being activated",
+                state={**work.state, "tries": tries},
+                poll_after=self._poll,
             )
-        credentials = _credentials(work, key_id, secret)
-        return Succeeded(resource={_BOUND: True}, credentials=credentials)
+        if not work.state.get("fresh"):
+            self._delete_keys(work.binding_resource["user"], but=key_id)
+        return Succeeded(
+            resource={_BOUND: True},
+            credentials=credentials(work, access, work.binding_resource["user"], key_id, secret),
+            endpoints=endpoints(work),
+        )
+
+    def _delete_keys(self, user: str, *, but: str = "") -> None:
+        for key_id in self._ram.access_keys(user):
+            if key_id != but:
+                self._ram.delete_access_key(user, key_id)
+
+    def _wait(self, work: Work) -> InProgress:
+        return InProgress(
+            description="RAM has not noticed everything yet",
+            state=work.state,
+            poll_after=self._poll,
+        )
 
     def unbind(self, work: Work) -> Step:
-        """Do the next step towards there being no user, no key and no policy."""
+        """Do the next step towards there being no user, no key and no policy of its own."""
         user, policy = work.binding_resource.get("user"), work.binding_resource.get("policy")
         if not user or not policy:
             return Succeeded()  # bind never asked the cloud for anything
         # In the only order that RAM accepts.
-        for key_id in self._ram.access_keys(user):
-            self._ram.delete_access_key(user, key_id)
+        self._delete_keys(user)
         self._ram.detach(policy, user)
         self._ram.delete_user(user)
-        self._ram.delete_policy(policy)
+        used = not self._ram.delete_policy(policy)
+        if used and not set(self._ram.users_of(policy)) - {user}:
+            # RAM has not noticed everywhere yet that nobody is left.
+            return self._wait(work)
         first = work.state.get("removed_at", work.now)
         rest = self._settle - (work.now - first)
         if work.binding_resource.get(_BOUND) or rest <= 0:
@@ -105,15 +156,6 @@ class Bindings:
         )
 
 
-def _credentials(work: Work, key_id: str, secret: str) -> Json:
-    facts = work.resource
-    return {
-        "bucket": facts["bucket"],
-        "username": work.binding_resource["user"],
-        "access_key_id": key_id,
-        "secret_access_key": secret,
-        "host": facts["host"],
-        "uri": f"oss://{key_id}:{secret}@{facts['host']}:{facts['bucket']}",
-        "region": facts["region"],
-        "endpoint": facts["endpoint"],
-    }
+def policy_tags(work: Work, owner: str) -> dict[str, str]:
+    """Return the tags by which an instance's policies are found."""
+    return {OWNER_TAG: tag_value(owner), INSTANCE_TAG: tag_value(work.instance_id)}

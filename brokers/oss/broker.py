@@ -11,10 +11,12 @@ from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.alibabacloud.errors import ends_operation
 from alibroker.brokers.alibabacloud.settings import CloudSettings
-from alibroker.brokers.api import Failed, Json, ServiceOffering, Step, Work
+from alibroker.brokers.api import Json, ServiceOffering, Step, Work
 from alibroker.brokers.offerings import load_offerings
-from alibroker.brokers.oss.bindings import Bindings
+from alibroker.brokers.oss.bindings import Bindings, pause
 from alibroker.brokers.oss.instances import Instances
+from alibroker.brokers.oss.removal import Removal
+from alibroker.brokers.oss.sessions import Sessions
 from alibroker.brokers.oss.users import RamCalls
 
 _CATALOG: Final = Path(__file__).with_name("catalog.yaml")
@@ -23,14 +25,15 @@ _CATALOG: Final = Path(__file__).with_name("catalog.yaml")
 def create_broker(settings: Mapping[str, str]) -> OssBroker:
     """Create the broker from the process environment.
 
-    `ALIBROKER_OSS_CATALOG` names a file to use in place of the catalog that comes along; for the
-    rest see `read_settings` and `find_credentials`.
+    `ALIBROKER_OSS_CATALOG` names a file to use in place of the catalog that comes along,
+    `ALIBROKER_OSS_ROLE` is the ARN of the role that temporary keys are sessions of; for the rest
+    see `read_settings` and `find_credentials`.
 
     Raises:
         SettingsError, CredentialsError, CatalogError: Each names what to change.
     """
     offerings = load_offerings(Path(settings.get("ALIBROKER_OSS_CATALOG") or _CATALOG))
-    return OssBroker(offerings, *connect(settings))
+    return OssBroker(offerings, *connect(settings), settings.get("ALIBROKER_OSS_ROLE", ""))
 
 
 class OssBroker:
@@ -43,12 +46,17 @@ class OssBroker:
         offerings: Sequence[ServiceOffering],
         settings: CloudSettings,
         cloud: CloudClient,
+        role: str = "",
     ) -> None:
         self._offerings = offerings
         self._cloud = cloud
         self._buckets = Buckets(cloud)
-        self._instances = Instances(self._buckets, settings)
-        self._bindings = Bindings(RamCalls(cloud), self._instances, settings)
+        ram = RamCalls(cloud)
+        plans = {plan.id: plan.settings for one in offerings for plan in one.plans}
+        self._instances = Instances(self._buckets, settings, plans)
+        self._removal = Removal(self._instances, ram, settings)
+        sessions = Sessions(cloud, self._instances, role, pause(settings))
+        self._bindings = Bindings(ram, sessions, self._instances, settings)
 
     def offerings(self) -> Sequence[ServiceOffering]:
         """Return what the catalog file says."""
@@ -59,14 +67,15 @@ class OssBroker:
         """Do the next step towards a bucket."""
         return self._instances.provision(work)
 
-    def update(self, work: Work) -> Step:  # noqa: ARG002 - the contract's signature
-        """Refuse: no plan is offered as updateable."""
-        return Failed(reason="instances of this plan cannot be changed; create a new one")
+    @ends_operation
+    def update(self, work: Work) -> Step:
+        """Do the next step towards a changed bucket."""
+        return self._instances.update(work)
 
     @ends_operation
     def deprovision(self, work: Work) -> Step:
         """Do the next step towards there being no bucket."""
-        return self._instances.deprovision(work)
+        return self._removal.deprovision(work)
 
     @ends_operation
     def bind(self, work: Work) -> Step:

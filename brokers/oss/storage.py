@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import oss2
-from oss2.models import BucketCreateConfig, Tagging, TaggingRule
+from oss2 import models
 
 from alibroker.brokers.alibabacloud.buckets import Buckets
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
+from alibroker.brokers.api import Json
+from alibroker.brokers.oss.access import Access
 
 PRIVATE = oss2.BUCKET_ACL_PRIVATE
+_NO_UPLOAD: Final = "0" * 32
+_PAGE: Final = 1000
 
 
 class BucketCalls:
@@ -22,9 +27,9 @@ class BucketCalls:
         self._region = region
         self._bucket = buckets.bucket(name, region)
 
-    def create(self, storage_class: str) -> None:
+    def create(self, storage_class: str, redundancy: str) -> None:
         """Create the bucket, private; one that is ours already stays as it is (PutBucket)."""
-        config = BucketCreateConfig(storage_class)
+        config = models.BucketCreateConfig(storage_class, redundancy)
         self._buckets.call("PutBucket", self._bucket.create_bucket, PRIVATE, config)
 
     def is_ours(self) -> bool:
@@ -49,24 +54,131 @@ class BucketCalls:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Replace the bucket's tags."""
-        rule = TaggingRule()
+        rule = models.TaggingRule()
         for key, value in tags.items():
             rule.add(key, value)
-        self._buckets.call("PutBucketTagging", self._bucket.put_bucket_tagging, Tagging(rule))
+        self._buckets.call(
+            "PutBucketTagging", self._bucket.put_bucket_tagging, models.Tagging(rule)
+        )
+
+    def tags(self) -> dict[str, str]:
+        """Return the bucket's tags (GetBucketTagging)."""
+        answer = self._buckets.call("GetBucketTagging", self._bucket.get_bucket_tagging)
+        return dict(answer.tag_set.tagging_rule)
+
+    def set_versioning(self, *, on: bool) -> None:
+        """Keep old versions from now on, or make no new ones any more."""
+        config = models.BucketVersioningConfig("Enabled" if on else "Suspended")
+        self._buckets.call("PutBucketVersioning", self._bucket.put_bucket_versioning, config)
+
+    def set_encryption(self, algorithm: str, kms_key: str) -> None:
+        """Encrypt new objects with AES256, or with KMS and one of its keys or its default key."""
+        rule = models.ServerSideEncryptionRule(algorithm, kms_key or None)
+        self._buckets.call("PutBucketEncryption", self._bucket.put_bucket_encryption, rule)
+
+    def remove_encryption(self) -> None:
+        """Encrypt new objects no longer."""
+        self._buckets.call("DeleteBucketEncryption", self._bucket.delete_bucket_encryption)
+
+    def set_lifecycle(self, rules: Sequence[Json]) -> None:
+        """Replace the rules by which objects expire or become cheaper to keep."""
+        if not rules:
+            self._buckets.call("DeleteBucketLifecycle", self._bucket.delete_bucket_lifecycle)
+            return
+        made = [_lifecycle_rule(f"rule-{number}", rule) for number, rule in enumerate(rules, 1)]
+        lifecycle = models.BucketLifecycle(made)
+        self._buckets.call("PutBucketLifecycle", self._bucket.put_bucket_lifecycle, lifecycle)
+
+    def set_cors(self, rules: Sequence[Json]) -> None:
+        """Replace the rules that say which web pages may use the bucket."""
+        if not rules:
+            self._buckets.call("DeleteBucketCors", self._bucket.delete_bucket_cors)
+            return
+        made = [
+            models.CorsRule(
+                rule["AllowedOrigins"],
+                rule["AllowedMethods"],
+                rule.get("AllowedHeaders", []),
+                rule.get("ExposeHeaders", []),
+                rule.get("MaxAgeSeconds"),
+            )
+            for rule in rules
+        ]
+        self._buckets.call("PutBucketCors", self._bucket.put_bucket_cors, models.BucketCors(made))
+
+    def versions(self) -> list[models.BatchDeleteObjectVersion]:
+        """Return up to 1,000 versions and delete markers; of all objects, also unversioned ones."""
+        found = self._buckets.call(
+            "ListObjectVersions", self._bucket.list_object_versions, max_keys=_PAGE
+        )
+        return [
+            models.BatchDeleteObjectVersion(one.key, one.versionid)
+            for one in (*found.versions, *found.delete_marker)
+        ]
+
+    def delete_versions(self, versions: Sequence[models.BatchDeleteObjectVersion]) -> None:
+        """Delete up to 1,000 versions for good (DeleteMultipleObjects)."""
+        listed = models.BatchDeleteObjectVersionList(list(versions))
+        self._buckets.call("DeleteMultipleObjects", self._bucket.delete_object_versions, listed)
+
+    def uploads(self, limit: int) -> list[tuple[str, str]]:
+        """Return the keys and ids of up to `limit` uploads that were never finished."""
+        found = self._buckets.call(
+            "ListMultipartUploads", self._bucket.list_multipart_uploads, max_uploads=limit
+        )
+        return [(one.key, one.upload_id) for one in found.upload_list]
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """Delete the parts of an unfinished upload, if they are there."""
+        try:
+            self._buckets.call(
+                "AbortMultipartUpload", self._bucket.abort_multipart_upload, key, upload_id
+            )
+        except CloudError as error:
+            if error.kind is not Kind.NOT_FOUND:
+                raise
 
     def delete(self) -> None:
         """Delete the bucket, which has to be empty (DeleteBucket)."""
         self._buckets.call("DeleteBucket", self._bucket.delete_bucket)
 
-    def answers_to(self, key_id: str, secret: str) -> bool:
+    def answers_to(self, key_id: str, secret: str, access: Access, token: str = "") -> bool:
         """Tell whether a new key opens the bucket yet; RAM takes seconds to spread it."""
-        bucket = self._buckets.bucket_as(key_id, secret, self._name, self._region)
+        bucket = self._buckets.bucket_as(key_id, secret, self._name, self._region, token)
         try:
-            self._buckets.call("ListObjects", bucket.list_objects, max_keys=1)
+            if access.reads:
+                self._buckets.call(
+                    "ListObjects", bucket.list_objects, prefix=access.prefix, max_keys=1
+                )
+            else:
+                key = f"{access.prefix}alibroker-probe"
+                self._buckets.call(
+                    "AbortMultipartUpload", bucket.abort_multipart_upload, key, _NO_UPLOAD
+                )
         except CloudError as error:
+            if error.code == "NoSuchUpload":
+                return True
             if error.kind is Kind.DENIED or error.code.startswith(
                 ("InvalidAccessKeyId", "SignatureDoesNotMatch")
             ):
                 return False
             raise
         return True
+
+
+def _lifecycle_rule(name: str, rule: Json) -> models.LifecycleRule:
+    expiry, uploads = rule.get("ExpirationDays"), rule.get("AbortUploadsAfterDays")
+    noncurrent = rule.get("NoncurrentExpirationDays")
+    return models.LifecycleRule(
+        name,
+        rule.get("Prefix", ""),
+        expiration=models.LifecycleExpiration(expiry) if expiry else None,
+        abort_multipart_upload=models.AbortMultipartUpload(uploads) if uploads else None,
+        storage_transitions=[
+            models.StorageTransition(one["Days"], storage_class=one["StorageClass"])
+            for one in rule.get("Transitions", [])
+        ],
+        noncurrent_version_expiration=(
+            models.NoncurrentVersionExpiration(noncurrent) if noncurrent else None
+        ),
+    )

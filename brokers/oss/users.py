@@ -1,34 +1,17 @@
-"""RAM users: one per binding, with a policy of its own that ends at the bucket."""
+"""The calls to RAM that the steps are made of: users, their keys, and the policies they share."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from alibroker.brokers.alibabacloud.client import CloudClient, common_request
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 
-_BUCKET_ACTIONS: Final = (
-    "oss:GetBucketInfo",
-    "oss:GetBucketLocation",
-    "oss:GetBucketStat",
-    "oss:ListMultipartUploads",
-    "oss:ListObjects",
-    "oss:ListObjectVersions",
-)
-_OBJECT_ACTIONS: Final = (
-    "oss:AbortMultipartUpload",
-    "oss:DeleteObject",
-    "oss:DeleteObjectTagging",
-    "oss:DeleteObjectVersion",
-    "oss:GetObject",
-    "oss:GetObjectAcl",
-    "oss:GetObjectTagging",
-    "oss:GetObjectVersion",
-    "oss:ListParts",
-    "oss:PutObject",
-    "oss:PutObjectTagging",
-)
+_PAGE: Final = 1000
+_IN_USE: Final = "DeleteConflict.Policy."
+_EDITED: Final = "DeleteConflict.Policy.Version"
+_TOO_MANY_KEYS: Final = "LimitExceeded.User.AccessKey"
 
 
 class RamCalls:
@@ -37,15 +20,14 @@ class RamCalls:
     def __init__(self, cloud: CloudClient) -> None:
         self._cloud = cloud
 
-    def create_user(self, name: str, comment: str) -> None:
-        """Create a user, unless it is there."""
-        self._unless(Kind.EXISTS, "CreateUser", UserName=name, Comments=comment)
+    def create_user(self, name: str, comment: str) -> bool:
+        """Create a user; return False if it is there already."""
+        return self._unless(Kind.EXISTS, "CreateUser", UserName=name, Comments=comment)
 
-    def create_policy(self, name: str, bucket: str) -> None:
-        """Create the policy for reading and writing a bucket's objects, unless it is there."""
-        self._unless(
-            Kind.EXISTS, "CreatePolicy", PolicyName=name, PolicyDocument=policy_document(bucket)
-        )
+    def create_policy(self, name: str, document: str, tags: Mapping[str, str]) -> None:
+        """Create a policy, unless it is there."""
+        parameters = {"PolicyName": name, "PolicyDocument": document, **_tags(tags)}
+        self._unless(Kind.EXISTS, "CreatePolicy", **parameters)
 
     def attach(self, policy: str, user: str) -> None:
         """Attach a policy to a user, unless it is."""
@@ -65,12 +47,19 @@ class RamCalls:
             if error.kind is Kind.NOT_FOUND:
                 return []
             raise
-        keys = (answer.get("AccessKeys") or {}).get("AccessKey") or []
-        return [key["AccessKeyId"] for key in keys]
+        return [key["AccessKeyId"] for key in _items(answer, "AccessKeys", "AccessKey")]
 
-    def create_access_key(self, user: str) -> tuple[str, str]:
-        """Create an access key and return its id and its secret, which is shown only here."""
-        key = self._call("CreateAccessKey", UserName=user)["AccessKey"]
+    def create_access_key(self, user: str) -> tuple[str, str] | None:
+        """Create an access key and return its id and its secret, which is shown only here.
+
+        Returns None if the user has two keys, the most that RAM allows.
+        """
+        try:
+            key = self._call("CreateAccessKey", UserName=user)["AccessKey"]
+        except CloudError as error:
+            if error.code == _TOO_MANY_KEYS:
+                return None
+            raise
         return key["AccessKeyId"], key["AccessKeySecret"]
 
     def delete_access_key(self, user: str, key_id: str) -> None:
@@ -92,28 +81,82 @@ class RamCalls:
         """Delete a user that has no keys and no policies, if it is there."""
         self._unless(Kind.NOT_FOUND, "DeleteUser", UserName=name)
 
-    def delete_policy(self, name: str) -> None:
-        """Delete a policy with all its versions, if it is there."""
-        self._unless(Kind.NOT_FOUND, "DeletePolicy", PolicyName=name, CascadingDelete="true")
+    def delete_policy(self, name: str) -> bool:
+        """Delete a policy, if it is there; return False if something still uses it.
+
+        RAM itself counts who does, so two that let go of it at once cannot both think that the
+        other one still needs it.
+        """
+        more: dict[str, str] = {}
+        while True:
+            try:
+                self._unless(Kind.NOT_FOUND, "DeletePolicy", PolicyName=name, **more)
+            except CloudError as error:
+                if error.code == _EDITED and not more:
+                    # Somebody gave it more versions, which only go if that is said.
+                    more = {"CascadingDelete": "true"}
+                    continue
+                if error.code.startswith(_IN_USE):
+                    return False
+                raise
+            return True
+
+    def users_of(self, policy: str) -> list[str]:
+        """Return the names of what a policy is attached to; none if there is no policy."""
+        try:
+            answer = self._call("ListEntitiesForPolicy", PolicyName=policy, PolicyType="Custom")
+        except CloudError as error:
+            if error.kind is Kind.NOT_FOUND:
+                return []
+            raise
+        return [
+            *(one["UserName"] for one in _items(answer, "Users", "User")),
+            *(one["GroupName"] for one in _items(answer, "Groups", "Group")),
+            *(one["RoleName"] for one in _items(answer, "Roles", "Role")),
+        ]
+
+    def policies_with(self, tags: Mapping[str, str]) -> list[str]:
+        """Return the names of the policies with all these tags."""
+        found: list[str] = []
+        marker = ""
+        while True:
+            parameters = {"PolicyType": "Custom", "MaxItems": str(_PAGE), **_tags(tags)}
+            if marker:
+                parameters["Marker"] = marker
+            answer = self._call("ListPolicies", **parameters)
+            found += [
+                one["PolicyName"]
+                for one in _items(answer, "Policies", "Policy")
+                if tags.items() <= _tags_of(one).items()
+            ]
+            marker = str(answer.get("Marker") or "")
+            if not answer.get("IsTruncated") or not marker:
+                return found
 
     def _call(self, action: str, **parameters: str) -> dict[str, Any]:
         return self._cloud.call(common_request("Ram", action, **parameters))
 
-    def _unless(self, kind: Kind, action: str, **parameters: str) -> None:
+    def _unless(self, kind: Kind, action: str, **parameters: str) -> bool:
         try:
             self._call(action, **parameters)
         except CloudError as error:
             if error.kind is not kind:
                 raise
+            return False
+        return True
 
 
-def policy_document(bucket: str) -> str:
-    """Return the text of the policy for one bucket (RAM, policy language)."""
-    statements = [
-        {"Effect": "Allow", "Action": list(actions), "Resource": [f"acs:oss:*:*:{resource}"]}
-        for actions, resource in (
-            (_BUCKET_ACTIONS, bucket),
-            (_OBJECT_ACTIONS, f"{bucket}/*"),
-        )
-    ]
-    return json.dumps({"Version": "1", "Statement": statements}, separators=(",", ":"))
+def _items(answer: Mapping[str, Any], plural: str, singular: str) -> list[dict[str, Any]]:
+    return (answer.get(plural) or {}).get(singular) or []
+
+
+def _tags(tags: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for number, (key, value) in enumerate(tags.items(), 1):
+        found[f"Tag.{number}.Key"] = key
+        found[f"Tag.{number}.Value"] = value
+    return found
+
+
+def _tags_of(policy: Mapping[str, Any]) -> dict[str, str]:
+    return {one["TagKey"]: one["TagValue"] for one in _items(policy, "Tags", "Tag")}

@@ -1,4 +1,4 @@
-"""ApsaraDB RDS for MySQL as a service."""
+"""ApsaraDB RDS as a service: MySQL, PostgreSQL, MariaDB and SQL Server."""
 
 from alibroker.brokers.rds.broker import create_broker
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 import string
 from typing import Any, Final
-from urllib.parse import quote, urlencode
 
 from alibroker.brokers.alibabacloud.naming import digest
 from alibroker.brokers.api import Work
+from alibroker.brokers.rds.engines import READ_WRITE, Engine
 
 DATABASE: Final = "app"
-"""The one database of an instance; every binding of the instance shares it."""
+"""The database of bindings that name none; it belongs to the instance and outlives them."""
 
 _PASSWORD_LENGTH: Final = 24
 _CLASSES: Final = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "_-")
@@ -22,6 +22,20 @@ def account_name(work: Work) -> str:
     """Return the account of a binding: the user's choice, or a name that every version takes."""
     chosen = work.binding_parameters.get("Username")
     return str(chosen) if chosen else f"u{digest(work.instance_id, work.binding_id, length=15)}"
+
+
+def database_name(work: Work) -> str:
+    """Return the database that a binding is for.
+
+    A name, and not the binding's own identity, says which: so a binding that replaces another
+    finds its data.
+    """
+    return str(work.binding_parameters.get("Database") or DATABASE)
+
+
+def access(work: Work) -> str:
+    """Return what a binding may do."""
+    return str(work.binding_parameters.get("Access") or READ_WRITE)
 
 
 def marker(work: Work) -> str:
@@ -53,14 +67,13 @@ def password_fault(password: str) -> str | None:
 
 
 def credentials(
-    *, host: str, port: str, username: str, password: str, database: str
+    engine: Engine, *, host: str, port: str, username: str, password: str, database: str
 ) -> dict[str, Any]:
     """Return what an application needs to connect."""
-    user, secret = quote(username, safe=""), quote(password, safe="")
-    query = urlencode({"user": username, "password": password})
+    place = (host, port, username, password, database)
     return {
-        "uri": f"mysql://{user}:{secret}@{host}:{port}/{database}",
-        "jdbcUrl": f"jdbc:mysql://{host}:{port}/{database}?{query}",
+        "uri": engine.uri(*place),
+        "jdbcUrl": engine.jdbc_url(*place),
         "host": host,
         "port": port,
         "database": database,

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Failed, InProgress, Json, Step, Succeeded, Work
 from alibroker.brokers.rds import accounts
 from alibroker.brokers.rds.calls import Item, RdsCalls
+from alibroker.brokers.rds.engines import Engine, database_fault
+from alibroker.brokers.rds.plans import engine_of
 
-BOUND = "bound"
+BOUND: Final = "bound"
 """Name of the fact that a bind has ended well."""
-_POLL_SECONDS = 3.0
-_PATIENCE = 10  # so many polls until something that was asked for is asked for again
+POLL_SECONDS: Final = 6.0
+"""An account is usable after 2 to 10 seconds, a grant shown after 1 to 5: two looks, then one."""
+_PATIENCE: Final = 5  # so many polls until something that was asked for is asked for again
 
 
 class Bind:
-    """Gives each binding an account of its own that reads and writes the instance's database."""
+    """Gives each binding an account of its own with the access asked for to one database."""
 
     def __init__(self, calls: RdsCalls, settings: CloudSettings) -> None:
         self._calls = calls
-        self._poll = min(_POLL_SECONDS, settings.poll_interval)
+        self._poll = min(POLL_SECONDS, settings.poll_interval)
 
     def step(self, work: Work) -> Step:
         """Do the next step."""
@@ -34,7 +39,8 @@ class Bind:
     def _create(self, work: Work) -> Step:
         instance_id, name = work.resource["instance_id"], work.binding_resource["username"]
         password = work.state["password"]
-        self._calls.create_database(instance_id, accounts.DATABASE)
+        charset = str(work.parameters.get("CharacterSet") or engine_of(work).charset)
+        self._calls.create_database(instance_id, _database(work), charset)
         try:
             self._calls.create_account(instance_id, name, password, accounts.marker(work))
         except CloudError as error:
@@ -69,14 +75,16 @@ class Bind:
             )
         if account.get("AccountStatus") != "Available":
             return self._wait(work, "The account is being created", {})
-        if _may_write(account):
-            return Succeeded(resource={BOUND: True}, credentials=self._credentials(work))
+        engine, database = engine_of(work), _database(work)
+        privilege = engine.privileges[accounts.access(work)]
+        if _has(account, engine, database, privilege):
+            return self._succeeded(work, engine)
         if self._recent(work, "granted_at"):
             return self._wait(work, "The account gets its privileges", {})
         try:
-            self._calls.grant(instance_id, name, accounts.DATABASE)
+            self._calls.grant(instance_id, name, database, privilege)
         except CloudError as error:
-            if error.kind is not Kind.NOT_FOUND:
+            if error.kind is not Kind.NOT_FOUND or "Instance" in error.code:
                 raise
             # The database was created a moment ago and is not there for everybody yet.
             return self._wait(work, "The database is being created", {})
@@ -89,17 +97,23 @@ class Bind:
     def _recent(self, work: Work, event: str) -> bool:
         return work.now - float(work.state.get(event, 0.0)) < self._poll * _PATIENCE
 
-    def _credentials(self, work: Work) -> Json:
+    def _succeeded(self, work: Work, engine: Engine) -> Succeeded:
         facts = work.resource
         if not (facts.get("host") and facts.get("port")):
             item = self._calls.instance(facts["instance_id"]) or {}
             facts = {"host": item.get("ConnectionString", ""), "port": item.get("Port", "")}
-        return accounts.credentials(
-            host=facts["host"],
-            port=str(facts["port"]),
-            username=work.binding_resource["username"],
-            password=work.state["password"],
-            database=accounts.DATABASE,
+        host, port = str(facts["host"]), str(facts["port"])
+        return Succeeded(
+            resource={BOUND: True},
+            credentials=accounts.credentials(
+                engine,
+                host=host,
+                port=port,
+                username=work.binding_resource["username"],
+                password=work.state["password"],
+                database=_database(work),
+            ),
+            endpoints=({"host": host, "ports": [port], "protocol": "tcp"},),
         )
 
 
@@ -107,20 +121,34 @@ def _intend(work: Work) -> Step:
     """Choose name and password, and make them durable before the cloud hears of them."""
     if not work.resource.get("instance_id"):
         return Failed(reason="the service instance has no database")
+    engine = engine_of(work)
+    name, database = accounts.account_name(work), accounts.database_name(work)
     chosen = work.binding_parameters.get("Password")
-    fault = accounts.password_fault(str(chosen)) if chosen else None
-    if fault is not None:
-        return Failed(reason=fault)
+    wrong = (
+        engine.account_fault(name)
+        or database_fault(database)
+        or (accounts.password_fault(str(chosen)) if chosen else None)
+    )
+    if accounts.access(work) not in engine.privileges:
+        known = ", ".join(engine.privileges)
+        wrong = f"parameters/Access: with {engine.name} this can be {known}"
+    if wrong is not None:
+        return Failed(reason=wrong)
     return InProgress(
         description="The account is being prepared",
         state={"phase": "create", "password": str(chosen or accounts.new_password())},
-        resource={"username": accounts.account_name(work), "database": accounts.DATABASE},
+        resource={"username": name, "database": database},
     )
 
 
-def _may_write(account: Item) -> bool:
+def _database(work: Work) -> str:
+    return str(work.binding_resource.get("database") or accounts.DATABASE)
+
+
+def _has(account: Item, engine: Engine, database: str, privilege: str) -> bool:
+    known = {privilege, engine.shown.get(privilege, privilege)}
     privileges = (account.get("DatabasePrivileges") or {}).get("DatabasePrivilege") or []
     return any(
-        item.get("DBName") == accounts.DATABASE and item.get("AccountPrivilege") == "ReadWrite"
+        item.get("DBName") == database and item.get("AccountPrivilege") in known
         for item in privileges
     )

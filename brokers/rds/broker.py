@@ -1,4 +1,4 @@
-"""The broker for ApsaraDB RDS for MySQL."""
+"""The broker for ApsaraDB RDS: MySQL, PostgreSQL, MariaDB and SQL Server."""
 
 from __future__ import annotations
 
@@ -11,34 +11,42 @@ from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind, ends_operation, failed
 from alibroker.brokers.alibabacloud.naming import OWNER_TAG
 from alibroker.brokers.alibabacloud.settings import CloudSettings
-from alibroker.brokers.api import Failed, Json, ServiceOffering, Step, Work
+from alibroker.brokers.api import Json, ServiceOffering, Step, Work
 from alibroker.brokers.offerings import load_offerings
 from alibroker.brokers.rds.bind import Bind
 from alibroker.brokers.rds.calls import RdsCalls
 from alibroker.brokers.rds.deprovision import Deprovision
 from alibroker.brokers.rds.listing import Listings
 from alibroker.brokers.rds.networks import Networks
+from alibroker.brokers.rds.plans import plan_faults
 from alibroker.brokers.rds.provision import Provision
 from alibroker.brokers.rds.unbind import Unbind
+from alibroker.brokers.rds.update import Update
 
-_CATALOG: Final = Path(__file__).with_name("catalog.yaml")
+_CATALOGS: Final = tuple(
+    Path(__file__).with_name(name)
+    for name in ("catalog.yaml", "postgresql.yaml", "mariadb.yaml", "sqlserver.yaml")
+)
 
 
 def create_broker(settings: Mapping[str, str]) -> RdsBroker:
     """Create the broker from the process environment.
 
-    `ALIBROKER_RDS_CATALOG` names a file to use in place of the catalog that comes along; for the
-    rest see `read_settings` and `find_credentials`.
+    `ALIBROKER_RDS_CATALOG` names files, with commas in between, to use in place of the catalogs
+    that come along; for the rest see `read_settings` and `find_credentials`.
 
     Raises:
         SettingsError, CredentialsError, CatalogError: Each names what to change.
     """
-    offerings = load_offerings(Path(settings.get("ALIBROKER_RDS_CATALOG") or _CATALOG))
+    own = [Path(name.strip()) for name in settings.get("ALIBROKER_RDS_CATALOG", "").split(",")]
+    offerings: list[ServiceOffering] = []
+    for path in own if any(path.name for path in own) else _CATALOGS:
+        offerings += load_offerings(path, plan_faults)
     return RdsBroker(offerings, *connect(settings))
 
 
 class RdsBroker:
-    """Instances are RDS instances; bindings are accounts that share the instance's database."""
+    """Instances are RDS instances; each binding is an account of its own."""
 
     name = "rds"
 
@@ -54,7 +62,10 @@ class RdsBroker:
         self._listings = Listings(
             calls, (OWNER_TAG, settings.name), fresh_seconds=settings.poll_interval / 2
         )
-        self._provision = Provision(calls, Networks(calls), settings)
+        networks = Networks(calls)
+        plans = {plan.id: plan.settings for offering in offerings for plan in offering.plans}
+        self._provision = Provision(calls, networks, settings)
+        self._update = Update(calls, networks, settings, plans)
         self._deprovision = Deprovision(calls, settings)
         self._bind = Bind(calls, settings)
         self._unbind = Unbind(calls, settings)
@@ -68,9 +79,10 @@ class RdsBroker:
         """Do the next step towards a running instance."""
         return self._provision.step(work)
 
-    def update(self, work: Work) -> Step:  # noqa: ARG002 - the contract's signature
-        """Refuse: no plan is offered as updateable."""
-        return Failed(reason="instances of this plan cannot be changed; create a new one")
+    @ends_operation
+    def update(self, work: Work) -> Step:
+        """Do the next step towards the changed instance."""
+        return self._update.step(work)
 
     @ends_operation
     def deprovision(self, work: Work) -> Step:
@@ -101,14 +113,18 @@ class RdsBroker:
             else:
                 seen[work.operation_id] = {}
         for status, group in waiting.items():
+            if len(group) == 1:
+                # A look at the instance itself says more, and is no more calls than a list.
+                seen[group[0].operation_id] = {}
+                continue
             try:
                 listing = self._listings.of(status)
             except CloudError as error:
-                if error.kind is Kind.DENIED:  # their steps will meet it and say so
-                    seen.update({work.operation_id: {} for work in group})
-                    continue
-                failed(error)
-                raise
+                if error.kind in {Kind.RETRY, Kind.THROTTLED, Kind.UNKNOWN}:
+                    failed(error)
+                # Without a list each operation is looked at by itself.
+                seen.update({work.operation_id: {} for work in group})
+                continue
             for work in group:
                 if listing.taken_at < work.state.get("since", 0.0):
                     continue  # an older listing does not know the instance yet

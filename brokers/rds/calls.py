@@ -19,6 +19,11 @@ from aliyunsdkrds.request.v20140815.DescribeDBInstancesRequest import DescribeDB
 from aliyunsdkrds.request.v20140815.GrantAccountPrivilegeRequest import (
     GrantAccountPrivilegeRequest,
 )
+from aliyunsdkrds.request.v20140815.ModifyDBInstanceDeletionProtectionRequest import (
+    ModifyDBInstanceDeletionProtectionRequest,
+)
+from aliyunsdkrds.request.v20140815.ModifyDBInstanceSpecRequest import ModifyDBInstanceSpecRequest
+from aliyunsdkrds.request.v20140815.ModifySecurityIpsRequest import ModifySecurityIpsRequest
 from aliyunsdkrds.request.v20140815.ResetAccountPasswordRequest import ResetAccountPasswordRequest
 from aliyunsdkrds.request.v20140815.RevokeAccountPrivilegeRequest import (
     RevokeAccountPrivilegeRequest,
@@ -35,7 +40,7 @@ Item = Mapping[str, Any]
 
 
 class RdsCalls:
-    """RDS 2014-08-15, for MySQL. Every method raises `CloudError`."""
+    """RDS 2014-08-15. Every method raises `CloudError`."""
 
     def __init__(self, cloud: CloudClient) -> None:
         self._cloud = cloud
@@ -48,14 +53,19 @@ class RdsCalls:
         description: str,
         allow_list: str,
         tags: Mapping[str, str],
+        dry_run: bool = False,
     ) -> Item:
-        """Buy an instance (CreateDBInstance); the same token buys it only once."""
+        """Buy an instance (CreateDBInstance); the same token buys it only once.
+
+        With `dry_run` the cloud checks everything and buys nothing.
+        """
         request = CreateDBInstanceRequest()
-        request.set_ClientToken(client_token)
+        if client_token:
+            request.set_ClientToken(client_token)
         request.set_DBInstanceDescription(description)
         request.set_Tags([{"Key": key, "Value": value} for key, value in tags.items()])
         request.set_PayType("Postpaid")
-        request.set_Engine("MySQL")
+        request.set_Engine(order.engine)
         request.set_EngineVersion(order.engine_version)
         request.set_DBInstanceClass(order.instance_class)
         request.set_Category(order.category)
@@ -71,6 +81,12 @@ class RdsCalls:
             request.set_VSwitchId(order.vswitch_id)
         if order.zone_id:
             request.set_ZoneId(order.zone_id)
+        if order.time_zone:
+            request.set_DBTimeZone(order.time_zone)
+        if order.deletion_protection:
+            request.set_DeletionProtection("true")
+        if dry_run:
+            request.set_DryRun("true")
         return self._cloud.call(request)
 
     def instance(self, instance_id: str) -> Item | None:
@@ -105,18 +121,48 @@ class RdsCalls:
                 break
         return found
 
+    def modify_spec(self, instance_id: str, order: Order, previous: Order) -> None:
+        """Change class and storage (ModifyDBInstanceSpec); there is no client token."""
+        request = ModifyDBInstanceSpecRequest()
+        request.set_DBInstanceId(instance_id)
+        request.set_PayType("Postpaid")
+        request.set_EffectiveTime("Immediate")
+        if order.instance_class != previous.instance_class:
+            request.set_DBInstanceClass(order.instance_class)
+            request.set_Category(order.category)
+        if order.storage != previous.storage or order.storage_type != previous.storage_type:
+            request.set_DBInstanceStorage(order.storage)
+        if order.storage_type != previous.storage_type:
+            request.set_DBInstanceStorageType(order.storage_type)
+        self._cloud.call(request)
+
+    def set_allow_list(self, instance_id: str, allow_list: str) -> None:
+        """Replace the default group of the allow list (ModifySecurityIps)."""
+        request = ModifySecurityIpsRequest()
+        request.set_DBInstanceId(instance_id)
+        request.set_SecurityIps(allow_list)
+        request.set_ModifyMode("Cover")
+        self._cloud.call(request)
+
+    def set_deletion_protection(self, instance_id: str, *, on: bool) -> None:
+        """Protect an instance from deletion, or do not (ModifyDBInstanceDeletionProtection)."""
+        request = ModifyDBInstanceDeletionProtectionRequest()
+        request.set_DBInstanceId(instance_id)
+        request.set_DeletionProtection("true" if on else "false")
+        self._cloud.call(request)
+
     def delete_instance(self, instance_id: str) -> None:
         """Delete an instance (DeleteDBInstance)."""
         request = DeleteDBInstanceRequest()
         request.set_DBInstanceId(instance_id)
         self._cloud.call(request)
 
-    def create_database(self, instance_id: str, name: str) -> None:
+    def create_database(self, instance_id: str, name: str, charset: str) -> None:
         """Create a database, unless it is there (CreateDatabase)."""
         request = CreateDatabaseRequest()
         request.set_DBInstanceId(instance_id)
         request.set_DBName(name)
-        request.set_CharacterSetName("utf8mb4")
+        request.set_CharacterSetName(charset)
         try:
             self._cloud.call(request)
         except CloudError as error:
@@ -155,13 +201,13 @@ class RdsCalls:
         request.set_AccountName(name)
         self._cloud.call(request, secrets={"AccountPassword": password})
 
-    def grant(self, instance_id: str, name: str, database: str) -> None:
-        """Let an account read and write a database (GrantAccountPrivilege)."""
+    def grant(self, instance_id: str, name: str, database: str, privilege: str) -> None:
+        """Give an account a privilege on a database (GrantAccountPrivilege)."""
         request = GrantAccountPrivilegeRequest()
         request.set_DBInstanceId(instance_id)
         request.set_AccountName(name)
         request.set_DBName(database)
-        request.set_AccountPrivilege("ReadWrite")
+        request.set_AccountPrivilege(privilege)
         self._cloud.call(request)
 
     def revoke(self, instance_id: str, name: str, database: str) -> None:
@@ -176,7 +222,7 @@ class RdsCalls:
         try:
             self._cloud.call(request)
         except CloudError as error:
-            if error.kind not in {Kind.NOT_FOUND, Kind.FAILED}:
+            if error.kind not in {Kind.NOT_FOUND, Kind.FAILED, Kind.DENIED}:
                 raise
 
     def delete_account(self, instance_id: str, name: str) -> None:
@@ -189,6 +235,16 @@ class RdsCalls:
         except CloudError as error:
             if error.kind is not Kind.NOT_FOUND:
                 raise
+
+    def vpcs(self) -> list[Item]:
+        """Return the first VPCs of the region (VPC DescribeVpcs)."""
+        answer = self._cloud.call(common_request("Vpc", "DescribeVpcs", PageSize="50"))
+        return _items(answer, "Vpcs", "Vpc")
+
+    def vswitches(self, vpc_id: str) -> list[Item]:
+        """Return the first vSwitches of a VPC (VPC DescribeVSwitches)."""
+        request = common_request("Vpc", "DescribeVSwitches", VpcId=vpc_id, PageSize="50")
+        return _items(self._cloud.call(request), "VSwitches", "VSwitch")
 
     def vpc_blocks(self, vpc_id: str) -> list[str]:
         """Return the address ranges of a VPC (VPC DescribeVpcAttribute)."""

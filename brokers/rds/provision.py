@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, digest, tag_value, tags
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
 from alibroker.brokers.rds.calls import Item, RdsCalls
-from alibroker.brokers.rds.networks import Networks
-from alibroker.brokers.rds.order import order_of
+from alibroker.brokers.rds.networks import Networks, PlacementError
+from alibroker.brokers.rds.order import order_fault, order_of
 from alibroker.brokers.rds.status import CREATING, DELETING_STATUSES, GONE, RUNNING
 
+_PLACE: Final = ("vpc_id", "vswitch_id", "zone_id", "network_type")
+_FIRST_LOOK: Final = 13
+"""Poll intervals until a new instance is looked at: 195 s of 15 s each; it takes 150 to 280 s."""
+_NEXT_LOOK: Final = 3
+"""Poll intervals until the next look, so that the third one finds it running."""
 _TOKEN_SECONDS: Final = 300.0  # the cloud remembers client tokens for a time it does not publish
 _TOKEN_USED: Final = frozenset({"IdempotentParameterMismatch", "InvalidRequestId"})
 
@@ -33,15 +40,38 @@ class Provision:
             case "wait":
                 return self._wait(work)
             case _:
-                return _intend(work, attempt=1)
+                return self._intend(work, attempt=1)
+
+    def _intend(self, work: Work, *, attempt: int) -> Step:
+        """Choose a place, and make durable that an instance is about to be bought there."""
+        try:
+            order = self._networks.place(order_of(work, self._settings))
+        except PlacementError as error:
+            return Failed(reason=str(error))
+        fault = order_fault(order)
+        if fault is not None:
+            return Failed(reason=fault)
+        token = digest(work.operation_id, work.instance_id, str(attempt), length=52)
+        place = {name: getattr(order, name) for name in _PLACE}
+        return InProgress(
+            description="The database is being ordered",
+            state={"phase": "create"},
+            resource={
+                "client_token": token,
+                "attempt": attempt,
+                "requested_at": work.now,
+                "place": place,
+            },
+        )
 
     def _create(self, work: Work) -> Step:
         if work.now - work.resource["requested_at"] > _TOKEN_SECONDS:
             # Too long ago to trust the token: was it bought already?
-            return self._found(work) or _intend(work, attempt=work.resource["attempt"])
-        order = order_of(work, self._settings)
+            return self._found(work) or self._intend(work, attempt=work.resource["attempt"])
+        # The same place in every attempt, or the client token would not be for the same request.
+        order = replace(order_of(work, self._settings), **work.resource.get("place", {}))
         try:
-            allow_list = self._networks.allow_list(order.vpc_id)
+            allow_list = self._networks.allow_list(order)
         except CloudError as error:
             if error.kind is Kind.NOT_FOUND:
                 return Failed(reason=f"there is no VPC {order.vpc_id} in {self._settings.region}")
@@ -67,7 +97,7 @@ class Provision:
             return found
         first = work.state.get("token_used_at", work.now)
         if work.now - first > self._settings.settle:
-            return _intend(work, attempt=work.resource["attempt"] + 1)
+            return self._intend(work, attempt=work.resource["attempt"] + 1)
         return InProgress(
             description="Looking for the instance that was ordered",
             state={"phase": "create", "token_used_at": first},
@@ -91,12 +121,13 @@ class Provision:
             description="The database is being created",
             state={"phase": "wait", "leaves": CREATING, "since": work.now},
             resource=facts | _endpoint(item),
-            poll_after=self._settings.poll_interval,
+            poll_after=self._settings.poll_interval * _FIRST_LOOK,
         )
 
     def _wait(self, work: Work) -> Step:
         item = self._calls.instance(work.resource["instance_id"])
-        if item is None and work.now - work.resource["created_at"] > self._settings.settle:
+        missing_since = work.state.get("missing_since", work.now)
+        if item is None and work.now - missing_since > self._settings.settle:
             return Failed(reason=f"the instance {work.resource['instance_id']} has disappeared")
         status = str(item["DBInstanceStatus"]) if item is not None else CREATING
         if status in DELETING_STATUSES:
@@ -105,8 +136,9 @@ class Provision:
             return Succeeded(resource=_endpoint(item) | {GONE: False})
         return InProgress(
             description=f"The database is being created ({status})",
-            state={"phase": "wait", "leaves": status, "since": work.now},
-            poll_after=self._settings.poll_interval,
+            state={"phase": "wait", "leaves": status, "since": work.now}
+            | ({"missing_since": missing_since} if item is None else {}),
+            poll_after=self._settings.poll_interval * _NEXT_LOOK,
         )
 
 
@@ -116,16 +148,6 @@ def description(instance_id: str) -> str:
     if len(text) <= 64 and text.replace("-", "").replace("_", "").isalnum() and text.isascii():  # noqa: PLR2004 - of ModifyDBInstanceDescription
         return text
     return f"alibroker-{digest(instance_id, length=52)}"
-
-
-def _intend(work: Work, *, attempt: int) -> InProgress:
-    """Make durable that an instance is about to be bought, before it is."""
-    token = digest(work.operation_id, work.instance_id, str(attempt), length=52)
-    return InProgress(
-        description="The database is being ordered",
-        state={"phase": "create"},
-        resource={"client_token": token, "attempt": attempt, "requested_at": work.now},
-    )
 
 
 def _endpoint(item: Item) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Final
 
 CREATING: Final = "Creating"
 RUNNING: Final = "Running"
+CHANGING: Final = "DBInstanceClassChanging"
 DELETING: Final = "Deleting"
 RELEASED: Final = "Released"
 DELETING_STATUSES: Final = frozenset({DELETING, RELEASED})

@@ -6,10 +6,9 @@ from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import InProgress, Step, Succeeded, Work
 from alibroker.brokers.rds import accounts
-from alibroker.brokers.rds.bind import BOUND
+from alibroker.brokers.rds.bind import BOUND, POLL_SECONDS
 from alibroker.brokers.rds.calls import RdsCalls
-
-_POLL_SECONDS = 3.0
+from alibroker.brokers.rds.plans import engine_of
 
 
 class Unbind:
@@ -18,7 +17,7 @@ class Unbind:
     def __init__(self, calls: RdsCalls, settings: CloudSettings) -> None:
         self._calls = calls
         self._settle = settings.settle
-        self._poll = min(_POLL_SECONDS, settings.poll_interval)
+        self._poll = min(POLL_SECONDS, settings.poll_interval)
 
     def step(self, work: Work) -> Step:
         """Do the next step."""
@@ -39,8 +38,9 @@ class Unbind:
             return self._absent(work)
         if account.get("AccountDescription") != accounts.marker(work):
             return Succeeded()  # bind failed because this account was there before
-        if not work.state.get("revoked"):
-            self._calls.revoke(instance_id, name, accounts.DATABASE)
+        if not work.state.get("revoked") and engine_of(work).revokes:
+            database = str(work.binding_resource.get("database") or accounts.DATABASE)
+            self._calls.revoke(instance_id, name, database)
         self._calls.delete_account(instance_id, name)
         return InProgress(
             description="The account is being deleted",

@@ -103,7 +103,8 @@ def delete_bucket(call: Call) -> Response:
     """Delete an empty bucket."""
     bucket = call.find_bucket()
     prefix = f"{bucket.name}/"
-    if call.cloud.objects.count(prefix) or call.cloud.uploads.count(prefix):
+    tables = (call.cloud.objects, call.cloud.history, call.cloud.uploads)
+    if any(table.count(prefix) for table in tables):
         raise ApiError(
             409,
             "BucketNotEmpty",
@@ -144,7 +145,11 @@ def get_bucket_stat(call: Call) -> Response:
     return document(
         "BucketStat",
         {
-            "Storage": sum(found.size for found in call.cloud.objects.within(prefix)),
+            "Storage": sum(
+                found.size
+                for table in (call.cloud.objects, call.cloud.history)
+                for found in table.within(prefix)
+            ),
             "ObjectCount": call.cloud.objects.count(prefix),
             "MultipartUploadCount": call.cloud.uploads.count(prefix),
             "LiveChannelCount": 0,

@@ -25,6 +25,7 @@ class Content:
     file: str
     size: int
     etag: str
+    crc: int
 
 
 @dataclass(frozen=True)

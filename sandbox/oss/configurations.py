@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 TAG_LIMIT = 20
 RULE_LIMIT = 1000
+CORS_LIMIT = 10
 _ALGORITHMS = ("AES256", "KMS", "SM4")
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
 def put_versioning(call: Call) -> Response:
-    """Switch versioning; the state is kept, versions are not."""
+    """Switch versioning."""
     bucket = call.find_bucket()
     root = _root(call, "VersioningConfiguration")
     status = root.findtext("Status") or ""
@@ -82,6 +83,19 @@ def put_lifecycle(call: Call) -> Response:
     return _configure(call, "lifecycle", ET.tostring(root, encoding="unicode"))
 
 
+def put_cors(call: Call) -> Response:
+    """Replace the rules for web pages of other origins; the sandbox only keeps them."""
+    root = _root(call, "CORSConfiguration")
+    rules = root.findall("CORSRule")
+    if not 1 <= len(rules) <= CORS_LIMIT:
+        raise xml.malformed(f"CORSConfiguration must hold 1 to {CORS_LIMIT} CORSRules")
+    if any(
+        not rule.findtext(name) for rule in rules for name in ("AllowedOrigin", "AllowedMethod")
+    ):
+        raise xml.malformed("every CORSRule needs an AllowedOrigin and an AllowedMethod")
+    return _configure(call, "cors", ET.tostring(root, encoding="unicode"))
+
+
 def put_encryption(call: Call) -> Response:
     """Choose the default encryption."""
     root = _root(call, "ServerSideEncryptionRule")
@@ -119,6 +133,11 @@ def get_lifecycle(call: Call) -> Response:
     return _configured(call, "lifecycle", "NoSuchLifecycle")
 
 
+def get_cors(call: Call) -> Response:
+    """Return the rules for web pages of other origins."""
+    return _configured(call, "cors", "NoSuchCORSConfiguration")
+
+
 def get_encryption(call: Call) -> Response:
     """Return the default encryption."""
     return _configured(call, "encryption", "NoSuchServerSideEncryptionRule")
@@ -135,6 +154,11 @@ def get_policy(call: Call) -> Response:
 def delete_lifecycle(call: Call) -> Response:
     """Remove the lifecycle rules."""
     return _unconfigure(call, "lifecycle")
+
+
+def delete_cors(call: Call) -> Response:
+    """Remove the rules for web pages of other origins."""
+    return _unconfigure(call, "cors")
 
 
 def delete_encryption(call: Call) -> Response:

@@ -29,7 +29,11 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class Object(msgspec.Struct, frozen=True):
-    """An object; a multipart upload's has a segment for each part."""
+    """A version of an object, or a delete marker, which has no content.
+
+    A multipart upload's has a segment for each part. `rank` orders the versions of a key, the
+    newest first; `crc` is the CRC64 of the content as a decimal number.
+    """
 
     bucket: str
     key: str
@@ -40,6 +44,13 @@ class Object(msgspec.Struct, frozen=True):
     content_type: str = "application/octet-stream"
     kind: str = "Normal"
     headers: dict[str, str] = {}
+    version: str = "null"
+    rank: str = ""
+    marker: bool = False
+    crc: str = ""
+    tags: dict[str, str] = {}
+    # "default" stands for the bucket's.
+    acl: str = "default"
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -61,3 +72,4 @@ class Upload(msgspec.Struct, frozen=True):
     content_type: str = "application/octet-stream"
     headers: dict[str, str] = {}
     parts: dict[str, Part] = {}
+    tags: dict[str, str] = {}

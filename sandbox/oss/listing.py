@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from alibroker.sandbox.oss.call import document
 from alibroker.sandbox.oss.objects import encoded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from alibroker.sandbox.oss.call import Call
     from alibroker.sandbox.oss.documents import Object
     from alibroker.sandbox.wire import Response
@@ -62,30 +65,77 @@ def list_objects_v2(call: Call) -> Response:
 
 
 def list_object_versions(call: Call) -> Response:
-    """List versions: the sandbox keeps one, called null."""
+    """List versions and delete markers, the newest of each key first."""
+    call.find_bucket()
     limit = max_keys(call, 100)
-    marker = call.argument("key-marker")
-    page = _page(call, marker, limit)
+    marker, version_marker = call.argument("key-marker"), call.argument("version-id-marker")
     encoding = call.argument("encoding-type")
+    found, prefixes, last = _versions_page(call, marker, version_marker, limit)
     answer = _head(call, limit) | {
         "KeyMarker": encoded(marker, encoding),
-        "VersionIdMarker": call.argument("version-id-marker"),
-        "IsTruncated": str(bool(page.next)).lower(),
+        "VersionIdMarker": version_marker,
+        "IsTruncated": str(bool(last)).lower(),
     }
-    if page.next:
-        answer |= {"NextKeyMarker": encoded(page.next, encoding), "NextVersionIdMarker": "null"}
-    answer["Version"] = [
-        {
-            "Key": encoded(found.key, encoding),
-            "VersionId": "null",
-            "IsLatest": "true",
-            **_entry(found),
-            "Owner": _owner(call),
-        }
-        for found in page.objects
-    ]
-    answer["CommonPrefixes"] = [{"Prefix": encoded(p, encoding)} for p in page.prefixes]
-    return document("ListVersionsResult", answer)
+    if last:
+        answer |= {"NextKeyMarker": encoded(last[0], encoding), "NextVersionIdMarker": last[1]}
+    rows: dict[str, list[dict[str, object]]] = {"Version": [], "DeleteMarker": []}
+    for one, latest in found:
+        described = _entry(one)
+        if one.marker:
+            described = {"LastModified": described["LastModified"]}
+        rows["DeleteMarker" if one.marker else "Version"].append(
+            {
+                "Key": encoded(one.key, encoding),
+                "VersionId": one.version,
+                "IsLatest": str(latest).lower(),
+                **described,
+                "Owner": _owner(call),
+            }
+        )
+    shown = [{"Prefix": encoded(prefix, encoding)} for prefix in prefixes]
+    return document("ListVersionsResult", {**answer, **rows, "CommonPrefixes": shown})
+
+
+def _versions_page(
+    call: Call, marker: str, version_marker: str, limit: int
+) -> tuple[list[tuple[Object, bool]], list[str], tuple[str, str] | None]:
+    """Return versions with whether each is its key's latest, prefixes, and where to go on."""
+    prefix, delimiter = call.argument("prefix"), call.argument("delimiter")
+    found: list[tuple[Object, bool]] = []
+    prefixes: list[str] = []
+    last = ("", "")
+    seen = marker if version_marker else ""
+    for one in _all_versions(call, prefix, marker, version_marker):
+        cut = one.key.find(delimiter, len(prefix)) if delimiter else -1
+        group = one.key[: cut + len(delimiter)] if cut >= 0 else ""
+        if group and (group in prefixes[-1:] or group == marker):
+            continue
+        if len(found) + len(prefixes) == limit:
+            return found, prefixes, last
+        if group:
+            prefixes.append(group)
+            last = (group, "")
+        else:
+            found.append((one, one.key != seen))
+            last = (one.key, one.version)
+        seen = one.key
+    return found, prefixes, None
+
+
+def _all_versions(call: Call, prefix: str, marker: str, version_marker: str) -> Iterator[Object]:
+    """Walk over current objects and history by key, the newest version first."""
+    cloud, place = call.cloud, f"{call.bucket}/{prefix}"
+    after = f"{call.bucket}/{marker}" if marker else ""
+    old_after = f"{after}\0\U0010ffff" if marker else ""
+    if version_marker:
+        passed = [
+            one for one in cloud.history.within(f"{after}\0") if one.version == version_marker
+        ]
+        old_after = f"{after}\0{passed[0].rank if passed else ''}"
+    current = ((one.key, False, "", one) for one in cloud.objects.within(place, after))
+    old = ((one.key, True, one.rank, one) for one in cloud.history.within(place, old_after))
+    for row in heapq.merge(current, old, key=lambda row: row[:3]):
+        yield row[3]
 
 
 def list_multipart_uploads(call: Call) -> Response:

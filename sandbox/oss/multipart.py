@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from alibroker.sandbox.errors import ApiError
-from alibroker.sandbox.oss import xml
-from alibroker.sandbox.oss.call import document
+from alibroker.sandbox.oss import versions, xml
+from alibroker.sandbox.oss.call import Content, document
+from alibroker.sandbox.oss.copying import find_source
 from alibroker.sandbox.oss.documents import Object, Part, Segment, Upload
-from alibroker.sandbox.oss.objects import check_key, encoded, kept_headers, received
+from alibroker.sandbox.oss.files import crc64, crc64_of, pieces
+from alibroker.sandbox.oss.objects import (
+    asked_tags,
+    check_key,
+    encoded,
+    identity,
+    kept_headers,
+    received,
+)
 from alibroker.sandbox.wire import Response
 
 if TYPE_CHECKING:
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
 
 MIN_PART_BYTES = 100 * 1024
 MAX_PARTS = 10_000
+_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 
 
 def initiate(call: Call) -> Response:
@@ -33,6 +44,7 @@ def initiate(call: Call) -> Response:
         initiated=call.now,
         content_type=call.request.headers.get("content-type", "application/octet-stream"),
         headers=kept_headers(call),
+        tags=asked_tags(call),
     )
     call.cloud.uploads.put(_path(call, upload.id), upload)
     encoding = call.argument("encoding-type")
@@ -51,6 +63,8 @@ def upload_part(call: Call) -> Response:
     """Store a part; one with the same number is replaced."""
     upload = _find(call)
     content = received(call)
+    if "x-oss-copy-source" in call.request.headers:
+        content = _copied(call, content)
     number = call.argument("partNumber")
     if not number.isdecimal() or not 1 <= int(number) <= MAX_PARTS:
         raise ApiError(
@@ -63,7 +77,32 @@ def upload_part(call: Call) -> Response:
     part = Part(int(number), segment, content.etag, call.now)
     parts = {**upload.parts, number: part}
     call.cloud.uploads.put(_path(call, upload.id), msgspec.structs.replace(upload, parts=parts))
-    return Response(200, headers=[("etag", f'"{content.etag}"')])
+    headers = [("etag", f'"{content.etag}"'), ("x-oss-hash-crc64ecma", str(content.crc))]
+    if "x-oss-copy-source" in call.request.headers:
+        answer = {"LastModified": xml.timestamp(call.now), "ETag": f'"{content.etag}"'}
+        result = document("CopyPartResult", answer)
+        return Response(200, result.body, [*result.headers, *headers])
+    return Response(200, headers=headers)
+
+
+def _copied(call: Call, received_file: Content) -> Content:
+    """Fill the part's file with a range of another object."""
+    source = find_source(call)
+    first, last = 0, source.size - 1
+    if wanted := call.request.headers.get("x-oss-copy-source-range"):
+        found = _RANGE.fullmatch(wanted)
+        if found is None or int(found[1]) > min(int(found[2]), last):
+            raise ApiError(400, "InvalidArgument", "x-oss-copy-source-range is not satisfiable.")
+        first, last = int(found[1]), min(int(found[2]), last)
+    parts = []
+    for path, offset, length in pieces(call.cloud.files, source.segments, first, last - first + 1):
+        with path.open("rb") as file:
+            file.seek(offset)
+            parts.append(file.read(length))
+    content = b"".join(parts)
+    (call.cloud.files / received_file.file).write_bytes(content)
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest().upper()
+    return Content(received_file.file, len(content), digest, crc64(content))
 
 
 def list_parts(call: Call) -> Response:
@@ -115,10 +154,6 @@ def complete(call: Call) -> Response:
         raise ApiError(
             400, "EntityTooSmall", f"All parts but the last need {MIN_PART_BYTES} bytes."
         )
-    path = f"{call.bucket}/{call.key}"
-    before = call.cloud.objects.get(path)
-    if before is not None:
-        call.discarded.extend(segment.file for segment in before.segments)
     used = {part.segment.file for part in parts}
     call.discarded.extend(
         part.segment.file for part in upload.parts.values() if part.segment.file not in used
@@ -127,18 +162,21 @@ def complete(call: Call) -> Response:
     digest = hashlib.md5(joined, usedforsecurity=False).hexdigest().upper()
     etag = f"{digest}-{len(parts)}"
     call.cloud.uploads.remove(_path(call, upload.id))
-    call.cloud.objects.put(
-        path,
+    segments = tuple(part.segment for part in parts)
+    made = versions.store(
+        call,
         Object(
             bucket=call.bucket,
             key=call.key,
-            segments=tuple(part.segment for part in parts),
+            segments=segments,
             size=sum(part.segment.size for part in parts),
             etag=etag,
             modified=call.now,
             content_type=upload.content_type,
             kind="Multipart",
             headers=upload.headers,
+            crc=str(crc64_of(call.cloud, segments)),
+            tags=upload.tags,
         ),
     )
     encoding = call.argument("encoding-type")
@@ -150,7 +188,9 @@ def complete(call: Call) -> Response:
         "ETag": f'"{etag}"',
     }
     result = document("CompleteMultipartUploadResult", answer)
-    return Response(200, result.body, [*result.headers, ("etag", f'"{etag}"')])
+    return Response(
+        200, result.body, [*result.headers, ("etag", f'"{etag}"'), *identity(call, made)]
+    )
 
 
 def abort(call: Call) -> Response:

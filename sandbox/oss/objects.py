@@ -7,17 +7,17 @@ import binascii
 import email.utils
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from alibroker.sandbox.errors import ApiError
-from alibroker.sandbox.oss import access, xml
+from alibroker.sandbox.oss import access, versions, xml
+from alibroker.sandbox.oss.attributes import asked_acl
 from alibroker.sandbox.oss.call import Operation, document
 from alibroker.sandbox.oss.documents import Object, Segment
+from alibroker.sandbox.oss.files import pieces
 from alibroker.sandbox.wire import Response
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from alibroker.sandbox.oss.call import Call, Content
 
 DELETE_LIMIT = 1000
@@ -31,21 +31,9 @@ def put_object(call: Call) -> Response:
     call.find_bucket()
     content = received(call)
     check_key(call.key)
-    if "x-oss-copy-source" in call.request.headers:
-        raise ApiError(501, "NotImplemented", "The sandbox does not copy objects.")
-    path = f"{call.bucket}/{call.key}"
-    before = call.cloud.objects.get(path)
-    if before is not None:
-        if call.request.headers.get("x-oss-forbid-overwrite", "").lower() == "true":
-            raise ApiError(
-                409,
-                "FileAlreadyExists",
-                "The object you specified already exists.",
-                ec="0026-00000009",
-            )
-        call.discarded.extend(segment.file for segment in before.segments)
-    call.cloud.objects.put(
-        path,
+    check_overwrite(call)
+    made = versions.store(
+        call,
         Object(
             bucket=call.bucket,
             key=call.key,
@@ -55,56 +43,81 @@ def put_object(call: Call) -> Response:
             modified=call.now,
             content_type=call.request.headers.get("content-type", "application/octet-stream"),
             headers=kept_headers(call),
+            crc=str(content.crc),
+            tags=asked_tags(call),
+            acl=asked_acl(call),
         ),
     )
-    return Response(200, headers=[("etag", f'"{content.etag}"')])
+    return Response(200, headers=[("etag", f'"{made.etag}"'), *identity(call, made)])
 
 
 def get_object(call: Call) -> Response:
     """Send an object, or a range of it."""
-    found = _find(call)
-    headers = _describe(found)
+    found = versions.find(call, call.key, call.argument("versionId"))
+    unchanged = _precondition(call, found)
+    if unchanged is not None:
+        return unchanged
+    headers = _describe(call, found)
+    for name, value in call.request.query_pairs:
+        # A signed URL can say under which name and type a browser stores the object.
+        if name.startswith("response-"):
+            header = name.removeprefix("response-").lower()
+            headers = [one for one in headers if one[0] != header] + [(header, value)]
     wanted = _range(call.request.headers.get("range", ""), found.size)
+    start, length = wanted or (0, found.size)
+    files = pieces(call.cloud.files, found.segments, start, length)
     if wanted is None:
-        return Response(200, headers=headers, files=_files(call.cloud.files, found, 0, found.size))
-    start, length = wanted
+        return Response(200, headers=headers, files=files)
     headers.append(("content-range", f"bytes {start}-{start + length - 1}/{found.size}"))
-    return Response(206, headers=headers, files=_files(call.cloud.files, found, start, length))
+    return Response(206, headers=headers, files=files)
 
 
 def head_object(call: Call) -> Response:
     """Describe an object in headers."""
-    found = _find(call)
-    return Response(200, headers=[*_describe(found), ("content-length", str(found.size))])
+    found = versions.find(call, call.key, call.argument("versionId"))
+    unchanged = _precondition(call, found)
+    if unchanged is not None:
+        return unchanged
+    return Response(200, headers=[*_describe(call, found), ("content-length", str(found.size))])
 
 
 def delete_object(call: Call) -> Response:
     """Delete an object; one that does not exist is deleted as well."""
     call.find_bucket()
-    _remove(call, call.key)
-    return Response(204)
+    removed = versions.remove(call, call.key, call.argument("versionId"))
+    return Response(204, headers=removed.headers())
 
 
 def delete_multiple_objects(call: Call) -> Response:
-    """Delete up to 1000 objects."""
+    """Delete up to 1000 objects or versions."""
     call.find_bucket()
     digest = call.request.headers.get("content-md5")
     if digest is None:
         raise ApiError(400, "MissingArgument", "Missing Some Required Arguments: Content-MD5.")
     root = xml.parse(call.body)
-    keys = [element.findtext("Key") or "" for element in root.iterfind("Object")]
-    if root.tag != "Delete" or not keys or not all(keys) or len(keys) > DELETE_LIMIT:
+    asked = [
+        (element.findtext("Key") or "", element.findtext("VersionId") or "")
+        for element in root.iterfind("Object")
+    ]
+    if root.tag != "Delete" or not 1 <= len(asked) <= DELETE_LIMIT or not all(k for k, _ in asked):
         raise xml.malformed(f"Delete must hold 1 to {DELETE_LIMIT} Objects with a Key")
-    for key in keys:
-        access.authorise(call.cloud, call.caller, _DELETE, call.bucket, key, call.now)
-    for key in keys:
-        _remove(call, key)
+    for key, version in asked:
+        arguments = {"versionId": version} if version else {}
+        access.authorise(call.cloud, call.caller, _DELETE, call.bucket, key, call.now, arguments)
+    encoding = call.argument("encoding-type")
+    rows = []
+    for key, version in asked:
+        removed = versions.remove(call, key, version)
+        row = {"Key": encoded(key, encoding)}
+        if version:
+            row["VersionId"] = version
+        if removed.marker:
+            row |= {"DeleteMarker": "true", "DeleteMarkerVersionId": removed.version}
+        rows.append(row)
     if (root.findtext("Quiet") or "").lower() == "true":
         return Response(200)
-    encoding = call.argument("encoding-type")
     answer: dict[str, object] = {"EncodingType": encoding} if encoding else {}
-    answer["Deleted"] = [{"Key": encoded(key, encoding)} for key in keys]
-    return document("DeleteResult", answer)
+    return document("DeleteResult", {**answer, "Deleted": rows})
 
 
 _DELETE = Operation("DeleteObject", delete_object, "DeleteObject")
@@ -144,6 +157,22 @@ def check_key(key: str) -> None:
         raise ApiError(400, "InvalidObjectName", "The specified object is not valid.")
 
 
+def check_overwrite(call: Call) -> None:
+    """Refuse to replace an object if the caller asked for that.
+
+    Raises:
+        ApiError: FileAlreadyExists.
+    """
+    forbidden = call.request.headers.get("x-oss-forbid-overwrite", "").lower() == "true"
+    if forbidden and f"{call.bucket}/{call.key}" in call.cloud.objects:
+        raise ApiError(
+            409,
+            "FileAlreadyExists",
+            "The object you specified already exists.",
+            ec="0026-00000009",
+        )
+
+
 def kept_headers(call: Call) -> dict[str, str]:
     """Return the headers that are stored with an object and sent with it again."""
     return {
@@ -153,34 +182,26 @@ def kept_headers(call: Call) -> dict[str, str]:
     }
 
 
+def asked_tags(call: Call) -> dict[str, str]:
+    """Return the tags that the header x-oss-tagging gives to a new object."""
+    return dict(parse_qsl(call.request.headers.get("x-oss-tagging", ""), keep_blank_values=True))
+
+
+def identity(call: Call, made: Object) -> list[tuple[str, str]]:
+    """Return the headers that tell a version's id and checksum."""
+    found = [("x-oss-hash-crc64ecma", made.crc)] if made.crc else []
+    if call.find_bucket().versioning:
+        found.append(("x-oss-version-id", made.version))
+    return found
+
+
 def encoded(text: str, encoding: str) -> str:
     """Write a key into a document, escaped when the client asked for that."""
     return quote(text, safe="") if encoding == "url" else text
 
 
-def _find(call: Call) -> Object:
-    call.find_bucket()
-    found = call.cloud.objects.get(f"{call.bucket}/{call.key}")
-    if found is None:
-        raise ApiError(
-            404,
-            "NoSuchKey",
-            "The specified key does not exist.",
-            ec="0026-00000001",
-            details={"Key": call.key},
-        )
-    return found
-
-
-def _remove(call: Call, key: str) -> None:
-    found = call.cloud.objects.get(f"{call.bucket}/{key}")
-    if found is not None:
-        call.discarded.extend(segment.file for segment in found.segments)
-        call.cloud.objects.remove(f"{call.bucket}/{key}")
-
-
-def _describe(found: Object) -> list[tuple[str, str]]:
-    return [
+def _describe(call: Call, found: Object) -> list[tuple[str, str]]:
+    headers = [
         ("etag", f'"{found.etag}"'),
         ("last-modified", email.utils.formatdate(found.modified, usegmt=True)),
         ("content-type", found.content_type),
@@ -188,7 +209,34 @@ def _describe(found: Object) -> list[tuple[str, str]]:
         ("x-oss-object-type", found.kind),
         ("x-oss-storage-class", "Standard"),
         *found.headers.items(),
+        *identity(call, found),
     ]
+    if found.tags:
+        headers.append(("x-oss-tagging-count", str(len(found.tags))))
+    if found.kind == "Appendable":
+        headers.append(("x-oss-next-append-position", str(found.size)))
+    return headers
+
+
+def _precondition(call: Call, found: Object) -> Response | None:
+    """Return the answer "not modified" if it applies (RFC 9110, Conditional Requests).
+
+    Raises:
+        ApiError: PreconditionFailed.
+    """
+    headers = call.request.headers
+    etag, changed = f'"{found.etag}"', int(found.modified)
+
+    def moment(name: str) -> float:
+        parsed = email.utils.parsedate_tz(headers.get(name, ""))
+        return email.utils.mktime_tz(parsed) if parsed else -1.0
+
+    wanted, known = headers.get("if-match", ""), headers.get("if-none-match", "")
+    if (wanted and wanted.strip('"') != found.etag) or 0 <= moment("if-unmodified-since") < changed:
+        raise ApiError(412, "PreconditionFailed", "At least one precondition did not hold.")
+    if (known and known.strip('"') == found.etag) or moment("if-modified-since") >= changed:
+        return Response(304, headers=[("etag", etag)])
+    return None
 
 
 def _range(header: str, size: int) -> tuple[int, int] | None:
@@ -204,17 +252,3 @@ def _range(header: str, size: int) -> tuple[int, int] | None:
     if start > end:
         raise ApiError(416, "InvalidRange", "The requested range cannot be satisfied.")
     return start, end - start + 1
-
-
-def _files(
-    directory: Path, found: Object, start: int, length: int
-) -> tuple[tuple[Path, int, int], ...]:
-    pieces = []
-    for segment in found.segments:
-        offset = min(start, segment.size)
-        taken = min(segment.size - offset, length)
-        if taken:
-            pieces.append((directory / segment.file, offset, taken))
-        start -= offset
-        length -= taken
-    return tuple(pieces)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alibroker.sandbox.errors import ApiError
-from alibroker.sandbox.oss import access, routing, xml
+from alibroker.sandbox.oss import access, authentication, routing, xml
 from alibroker.sandbox.oss.call import Call, Content
 from alibroker.sandbox.wire import Request, Response
 
@@ -28,9 +28,9 @@ async def answer(cloud: Cloud, request: Request, body: Body) -> Response:
         now = time.time()
         operation = routing.demand(request)
         _, bucket, key = routing.split(request.path)
-        caller = access.authenticate(cloud, request, now)
+        caller = authentication.authenticate(cloud, request, now)
         if not operation.checks_keys:
-            access.authorise(cloud, caller, operation, bucket, key, now)
+            access.authorise(cloud, caller, operation, bucket, key, now, request.arguments)
         call = Call(cloud, request, bucket, key, caller, now)
         if operation.streams:
             content = await body.save(cloud.files)
@@ -71,7 +71,7 @@ def refuse(cloud: Cloud, request: Request, error: ApiError) -> Response:
             "RecommendDoc": f"https://api.alibabacloud.com/troubleshoot?q={ec}",
         },
     )
-    headers += [("content-type", "application/xml"), ("x-oss-ec", ec)]
+    headers += [("content-type", "application/xml"), ("x-oss-ec", ec), *error.headers]
     if request.method == "HEAD":
         headers.append(("x-oss-err", base64.b64encode(body).decode()))
         body = b""

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from alibroker.sandbox.errors import ApiError
-from alibroker.sandbox.oss import buckets, configurations, listing, multipart, objects
+from alibroker.sandbox.oss import (
+    attributes,
+    buckets,
+    configurations,
+    copying,
+    listing,
+    multipart,
+    objects,
+)
 from alibroker.sandbox.oss.call import Operation
 
 if TYPE_CHECKING:
@@ -39,6 +47,15 @@ _ROUTES: dict[tuple[str, Level, str], Operation] = {
         "DeleteMultipleObjects", objects.delete_multiple_objects, "DeleteObject", checks_keys=True
     ),
     ("PUT", "object", ""): _operation(objects.put_object, "PutObject", streams=True),
+    ("PUT", "object", "copy"): _operation(copying.copy_object, "CopyObject", "PutObject"),
+    ("POST", "object", "append"): _operation(
+        copying.append_object, "AppendObject", "PutObject", streams=True
+    ),
+    ("PUT", "object", "tagging"): _operation(attributes.put_tagging, "PutObjectTagging"),
+    ("GET", "object", "tagging"): _operation(attributes.get_tagging, "GetObjectTagging"),
+    ("DELETE", "object", "tagging"): _operation(attributes.delete_tagging, "DeleteObjectTagging"),
+    ("PUT", "object", "acl"): _operation(attributes.put_acl, "PutObjectAcl"),
+    ("GET", "object", "acl"): _operation(attributes.get_acl, "GetObjectAcl"),
     ("GET", "object", ""): _operation(objects.get_object, "GetObject"),
     ("HEAD", "object", ""): _operation(objects.head_object, "HeadObject", "GetObject"),
     ("HEAD", "object", "objectMeta"): _operation(objects.head_object, "GetObjectMeta", "GetObject"),
@@ -73,6 +90,12 @@ _CONFIGURATIONS: dict[str, tuple[str, Run | None, Run | None, Run | None]] = {
         configurations.put_lifecycle,
         configurations.get_lifecycle,
         configurations.delete_lifecycle,
+    ),
+    "cors": (
+        "BucketCors",
+        configurations.put_cors,
+        configurations.get_cors,
+        configurations.delete_cors,
     ),
     "encryption": (
         "BucketEncryption",
@@ -152,6 +175,8 @@ def find(request: Request) -> Operation | None:
     chosen = [name for name in request.arguments if name in _SUBRESOURCES]
     if level == "bucket" and request.arguments.get("list-type") == "2":
         chosen = ["list-type"]
+    if level == "object" and not chosen and "x-oss-copy-source" in request.headers:
+        chosen = ["copy"]
     return _ROUTES.get((request.method, level, chosen[0] if chosen else ""))
 
 

@@ -115,6 +115,8 @@ def _plan(call: Call) -> Instance:
         )
     name = f"{'pgm' if engine == 'PostgreSQL' else 'rm'}-bp1{letters(14)}"
     ready = cloud.later(call.now, *CREATING_SECONDS)
+    served = 0 if parameters.flag("DryRun") else cloud.servers.choose(cloud, engine)
+    host = "127.0.0.1" if served else f"{name}.{catalog.HOST_LABELS[engine]}.rds.aliyuncs.com"
     return Instance(
         id=name,
         region=cloud.region,
@@ -129,8 +131,8 @@ def _plan(call: Call) -> Instance:
         storage=storage,
         storage_type=storage_type,
         pay_type=pay_type,
-        connection_string=f"{name}.{catalog.HOST_LABELS[engine]}.rds.aliyuncs.com",
-        port=port,
+        connection_string=host,
+        port=served or port,
         created=call.now,
         listed_at=cloud.later(call.now, *LIST_LAG_SECONDS),
         ready_at=ready,
@@ -141,6 +143,7 @@ def _plan(call: Call) -> Instance:
         deletion_protection=protected,
         tags=tags,
         ip_arrays={"default": IpArray("default", ips)},
+        server="starting" if served else "",
     )
 
 

@@ -74,6 +74,8 @@ class Instance(msgspec.Struct, frozen=True):
         settled_at: Until here account actions are refused although the status is Running.
         deleted_at: When its deletion was asked for.
         gone_at: From here on it does not exist.
+        server: What is known of its database server: starting, up, failed, off (not started this
+            time), or empty if it never has one and is simulated.
     """
 
     id: str
@@ -106,12 +108,13 @@ class Instance(msgspec.Struct, frozen=True):
     accounts: dict[str, Account] = {}
     databases: dict[str, Database] = {}
     ip_arrays: dict[str, IpArray] = {}
+    server: str = ""
 
     def status(self, now: float) -> str:
         """Return the DBInstanceStatus."""
         if self.deleted_at:
             return "Deleting"
-        if now < self.ready_at:
+        if now < self.ready_at or self.server == "starting":
             return "Creating"
         return "DBInstanceClassChanging" if self.change else "Running"
 

@@ -65,7 +65,8 @@ def test_a_catalog_of_the_operators_takes_the_place_of_ours(
     path = tmp_path_factory.mktemp("catalog") / "mine.yaml"
     path.write_text(
         "services:\n- {name: mine, id: m, description: Mine, bindable: true, plans: [{name: p, "
-        "id: p, description: P, maximum_polling_duration: 60}]}\n"
+        "id: p, description: P, maximum_polling_duration: 60, settings: {engine_version: '8.0', "
+        "instance_class: mysql.n2.small.1, storage: 20}}]}\n"
     )
     settings = {"ALIBROKER_BROKERS": "rds", "ALIBROKER_RDS_CATALOG": str(path)}
     (broker,) = load_brokers(SETTINGS | settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import oss2
 import pytest
 
-from alibroker.brokers.api import Failed, OperationKind, Succeeded, TryAgainError
+from alibroker.brokers.api import Failed, Succeeded, TryAgainError
 from alibroker.brokers.driver import Driver, Operation
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def test_credentials_have_the_keys_that_applications_know(oss: Drive, sandbox: S
     host = sandbox.url.removeprefix("http://")
     assert set(found) == {
         *("bucket", "username", "access_key_id", "secret_access_key"),
-        *("host", "uri", "region", "endpoint"),
+        *("host", "uri", "region", "endpoint", "internal_endpoint", "s3_endpoint", "access"),
     }
     key, secret = found["access_key_id"], found["secret_access_key"]
     assert found["uri"] == f"oss://{key}:{secret}@{host}:{found['bucket']}"
@@ -268,7 +268,7 @@ def test_a_policy_fits_the_limit_and_names_one_bucket(oss: Drive, sandbox: Sandb
         for statement in json.loads(document)["Statement"]
         for resource in statement["Resource"]
     ]
-    assert resources == [f"acs:oss:*:*:{bucket}", f"acs:oss:*:*:{bucket}/*"]
+    assert set(resources) == {f"acs:oss:*:*:{bucket}", f"acs:oss:*:*:{bucket}/*"}
     driver.unbind("i", "b")
     driver.deprovision("i")
 
@@ -320,10 +320,3 @@ def test_secrets_are_in_no_log(
     assert "Signature" not in caplog.text
     driver.unbind("i", "b")
     driver.deprovision("i")
-
-
-def test_an_update_is_refused(oss: Drive) -> None:
-    driver = oss()
-    driver.ordered("i", DEFAULT)
-    operation = driver.run([Operation(OperationKind.UPDATE, "i")])[0]
-    assert "cannot be changed" in reason(operation)

@@ -18,7 +18,7 @@ OFFERS = {"rds": RDS, "oss": OSS}
 
 # The cloud calls of each operation, in their order: `test_the_calls_are_these` keeps this true.
 CALLS: dict[tuple[str, str], list[str]] = {
-    ("rds", "provision"): ["rds:CreateDBInstance", "rds:DescribeDBInstances"],
+    ("rds", "provision"): ["rds:CreateDBInstance", "rds:DescribeDBInstanceAttribute"],
     ("rds", "bind"): [
         "rds:CreateDatabase",
         "rds:CreateAccount",
@@ -26,7 +26,7 @@ CALLS: dict[tuple[str, str], list[str]] = {
         "rds:GrantAccountPrivilege",
     ],
     ("rds", "unbind"): ["rds:RevokeAccountPrivilege", "rds:DeleteAccount", "rds:DescribeAccounts"],
-    ("rds", "deprovision"): ["rds:DeleteDBInstance", "rds:DescribeDBInstances"],
+    ("rds", "deprovision"): ["rds:DeleteDBInstance", "rds:DescribeDBInstanceAttribute"],
     ("oss", "provision"): [
         "oss:PutBucket",
         "oss:PutBucketPublicAccessBlock",
@@ -46,7 +46,7 @@ CALLS: dict[tuple[str, str], list[str]] = {
         "ram:DeletePolicy",
         "ram:DeleteUser",
     ],
-    ("oss", "deprovision"): ["oss:DeleteBucket"],
+    ("oss", "deprovision"): ["ram:ListPolicies", "oss:DeleteBucket"],
 }
 LIFE = ["provision", "bind", "unbind", "deprovision"]
 

@@ -1,0 +1,132 @@
+"""The steps of deprovision: a bucket goes, and its contents only if that was agreed on."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from alibroker.brokers.alibabacloud.errors import CloudError, Kind
+from alibroker.brokers.alibabacloud.settings import CloudSettings
+from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
+from alibroker.brokers.oss.bindings import policy_tags
+from alibroker.brokers.oss.instances import CREATED, Instances
+from alibroker.brokers.oss.storage import BucketCalls
+from alibroker.brokers.oss.users import RamCalls
+
+KEPT_TAG: Final = "alibroker-kept"
+_GONE: Final = "gone"
+_ABORTS_AT_ONCE: Final = 50
+_NOT_EMPTY: Final = "BucketNotEmpty"
+_OR_ELSE: Final = "or first update the instance's parameter DeletionPolicy to delete or keep"
+
+
+class Deletion(enum.StrEnum):
+    """The parameter `DeletionPolicy`: what becomes of a bucket that is not empty."""
+
+    REFUSE = "refuse"
+    DELETE = "delete"
+    KEEP = "keep"
+
+
+class Removal:
+    """Deletes buckets, never more than was agreed on."""
+
+    def __init__(self, instances: Instances, ram: RamCalls, settings: CloudSettings) -> None:
+        self._instances = instances
+        self._ram = ram
+        self._settings = settings
+
+    def deprovision(self, work: Work) -> Step:
+        """Do the next step towards there being nothing left that is not to be kept."""
+        if work.resource.get(_GONE) or not work.resource.get("bucket"):
+            return Succeeded(resource={_GONE: True})
+        bucket = self._instances.bucket(work)
+        if work.state.get("phase") == "empty":
+            return self._empty(work, bucket)
+        created = bool(work.resource.get(CREATED))
+        if created:
+            # Bindings share policies; no binding is left, so whatever is left of them is waste.
+            for policy in self._ram.policies_with(policy_tags(work, self._settings.name)):
+                self._ram.delete_policy(policy)
+        if created and _deletion(work) is Deletion.KEEP:
+            return self._keep(work, bucket)
+        return self._delete(work, bucket)
+
+    def _delete(self, work: Work, bucket: BucketCalls) -> Step:
+        try:
+            bucket.delete()
+        except CloudError as error:
+            if error.kind is Kind.NOT_FOUND:
+                return self._absent(work)
+            if error.code != _NOT_EMPTY:
+                raise
+            if not work.resource.get(CREATED) or _deletion(work) is not Deletion.DELETE:
+                return Failed(reason=f"{error.message}, {_OR_ELSE}")
+            return self._begin_to_empty(work, bucket)
+        return Succeeded(resource={_GONE: True})
+
+    def _begin_to_empty(self, work: Work, bucket: BucketCalls) -> Step:
+        tags = bucket.tags()
+        if not policy_tags(work, self._settings.name).items() <= tags.items():
+            return Failed(
+                reason="the bucket does not carry the tags of this instance any more, so its "
+                "contents are not deleted: look whose it is, then empty it or restore its tags"
+            )
+        return _emptying(0, 0)
+
+    def _empty(self, work: Work, bucket: BucketCalls) -> Step:
+        """Delete a page of what is in the bucket; a repetition lists anew, so it goes on."""
+        deleted, aborted = work.state["deleted"], work.state["aborted"]
+        try:
+            if versions := bucket.versions():
+                bucket.delete_versions(versions)
+                return _emptying(deleted + len(versions), aborted)
+            if uploads := bucket.uploads(_ABORTS_AT_ONCE):
+                for key, upload_id in uploads:
+                    bucket.abort(key, upload_id)
+                return _emptying(deleted, aborted + len(uploads))
+            bucket.delete()
+        except CloudError as error:
+            if error.kind is Kind.NOT_FOUND:
+                # Whether the bucket is gone is for its deletion to say.
+                return InProgress(description="The bucket is being deleted")
+            if error.code != _NOT_EMPTY:
+                raise
+            # Somebody still writes to it.
+            return _emptying(deleted, aborted, poll_after=self._settings.poll_interval)
+        return Succeeded(resource={_GONE: True})
+
+    def _keep(self, work: Work, bucket: BucketCalls) -> Step:
+        """Leave the bucket as it is, with a mark that it was left on purpose."""
+        wanted = self._instances.wanted(work, work.plan_settings, work.parameters)
+        if bucket.is_ours():
+            bucket.set_tags(wanted.tags | {KEPT_TAG: "true"})
+        return Succeeded(resource={_GONE: True})
+
+    def _absent(self, work: Work) -> Step:
+        """Believe that there is no bucket, but not while a lost request may still create it."""
+        since = work.state.get("absent_since", work.now)
+        rest = self._settings.settle - (work.now - since)
+        if work.resource.get(CREATED) or rest <= 0:
+            return Succeeded(resource={_GONE: True})
+        return InProgress(
+            description="Making sure that no bucket was created",
+            state={"absent_since": since},
+            poll_after=min(self._settings.poll_interval, rest),
+        )
+
+
+def _deletion(work: Work) -> Deletion:
+    asked = work.parameters.get("DeletionPolicy") or work.plan_settings.get("deletion")
+    return Deletion(asked or Deletion.REFUSE)
+
+
+def _emptying(deleted: int, aborted: int, *, poll_after: float = 0.0) -> InProgress:
+    return InProgress(
+        description=(
+            f"The bucket is being emptied: {deleted:,} objects and versions and {aborted:,} "
+            "unfinished uploads deleted so far"
+        ),
+        state={"phase": "empty", "deleted": deleted, "aborted": aborted},
+        poll_after=poll_after,
+    )

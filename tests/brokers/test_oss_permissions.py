@@ -1,0 +1,127 @@
+"""The policy that docs/oss.md wants for the broker is enough for all that it does."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from aliyunsdkcore.client import AcsClient
+from aliyunsdkcore.request import CommonRequest
+
+from alibroker.brokers.api import Failed, Succeeded
+from alibroker.brokers.driver import Driver
+
+if TYPE_CHECKING:
+    from conftest import Sandbox
+
+    Drive = Callable[..., Driver]
+
+PAGE = Path(__file__).parents[2] / "docs" / "oss.md"
+PLAN = "oss-edc2badc-d93b-4d9c-9d8e-da2f1c8c2222"
+POLICY = "the-policy-of-the-broker"
+USER = "the-broker"
+
+
+def documented() -> list[tuple[str, list[str], str]]:
+    """Return feature, actions and resource of each row of the page's table."""
+    section = PAGE.read_text().split("## What the broker may do")[1].split("\n## ")[0]
+    found: list[tuple[str, list[str], str]] = []
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        actions = re.findall(r"`(\w+:\w+)`", cells[1]) if len(cells) == 3 else []
+        if actions:
+            named = re.findall(r"`(acs:[^`]+)`", cells[2])
+            found.append((cells[0] or found[-1][0], actions, named[0] if named else found[-1][2]))
+    return found
+
+
+class Owner:
+    """The account's owner, who makes the broker's identity."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._client = AcsClient("testid", "testsecret", "cn-hangzhou")
+
+    def call(self, action: str, **parameters: str) -> dict[str, dict[str, str]]:
+        request = CommonRequest(domain=self._sandbox.url, version="2015-05-01", action_name=action)
+        request.set_method("POST")
+        request.set_protocol_type("http")
+        for name, value in parameters.items():
+            request.add_query_param(name, value)
+        answer: dict[str, dict[str, str]] = json.loads(
+            self._client.do_action_with_exception(request)
+        )
+        return answer
+
+    def identity(self, rows: list[tuple[str, list[str], str]]) -> dict[str, str]:
+        """Make a RAM user that may do what the rows say; return the settings with its key."""
+        statements = [
+            {"Effect": "Allow", "Action": actions, "Resource": [resource]}
+            for _, actions, resource in rows
+        ]
+        document = json.dumps({"Version": "1", "Statement": statements})
+        self.call("CreateUser", UserName=USER)
+        self.call("CreatePolicy", PolicyName=POLICY, PolicyDocument=document)
+        self.call("AttachPolicyToUser", UserName=USER, PolicyName=POLICY, PolicyType="Custom")
+        self.key = self.call("CreateAccessKey", UserName=USER)["AccessKey"]
+        return {
+            "ALIBABA_CLOUD_ACCESS_KEY_ID": self.key["AccessKeyId"],
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET": self.key["AccessKeySecret"],
+        }
+
+    def clean(self) -> None:
+        self.call("DeleteAccessKey", UserName=USER, UserAccessKeyId=self.key["AccessKeyId"])
+        self.call("DetachPolicyFromUser", UserName=USER, PolicyName=POLICY, PolicyType="Custom")
+        self.call("DeleteUser", UserName=USER)
+        self.call("DeletePolicy", PolicyName=POLICY)
+        self._client.session.close()
+
+
+@pytest.fixture
+def owner(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Owner:
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    sandbox.settings(time_scale=0.0)
+    return Owner(sandbox)
+
+
+def test_the_documented_policy_is_enough_for_everything(
+    oss: Drive, sandbox: Sandbox, owner: Owner
+) -> None:
+    driver = oss(**owner.identity(documented()))
+    everything = {
+        "ACL": "public-read",
+        "Versioning": True,
+        "Encryption": "AES256",
+        "Lifecycle": [{"ExpirationDays": 1}],
+        "Cors": [{"AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}],
+        "DeletionPolicy": "delete",
+    }
+    operations = [driver.provision("i", PLAN, **everything)]
+    back = {"ACL": "private", "Versioning": False, "Encryption": "none", "Lifecycle": []}
+    operations.append(driver.update("i", **back, Cors=[]))
+    for name, access in (("a", "read-write"), ("b", "read-write"), ("c", "write-only")):
+        operations.append(driver.bind("i", name, Access=access))
+    operations += [driver.unbind("i", name) for name in ("a", "b", "c")]
+    bucket = driver.resource("i")["bucket"]
+    sandbox.control("POST", "objects", {"bucket": bucket, "objects": 2, "uploads": 2})
+    operations.append(driver.deprovision("i"))
+    assert [one.end for one in operations if not isinstance(one.end, Succeeded)] == []
+    assert not sandbox.buckets
+    owner.clean()
+    assert sandbox.empty
+
+
+def test_what_a_feature_lacks_is_named(oss: Drive, sandbox: Sandbox, owner: Owner) -> None:
+    rows = [row for row in documented() if row[0] != "versioning, encryption"]
+    driver = oss(**owner.identity(rows))
+    operation = driver.provision("i", PLAN, Versioning=True)
+    assert isinstance(operation.end, Failed)
+    assert "oss:PutBucketVersioning" in operation.end.reason
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    owner.clean()
+    assert sandbox.empty
