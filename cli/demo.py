@@ -265,8 +265,10 @@ def demo() -> None:
         left = set(left_in(sandbox.control("GET", "inventory"))) - before
         if left:
             raise WrongAnswerError(f"left in the cloud: {', '.join(sorted(left))}")
-        calls = sandbox.control("GET", "counters")
-        console.print(f"\nNothing is left in the cloud. Its calls: {calls}", soft_wrap=True)
+        console.print("\nNothing is left in the cloud. What it was asked:")
+        for product, actions in sandbox.control("GET", "counters")["calls"].items():
+            asked = ", ".join(f"{action} {count}" for action, count in actions.items())
+            console.print(f"  {product}: {asked}", soft_wrap=True)
 
     try:
         with_broker(go)
