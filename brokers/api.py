@@ -13,8 +13,8 @@ A plugin never deals with HTTP, actors, etcd, retries, deadlines or crashes.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -221,4 +221,62 @@ class Broker(Protocol):
 
     def close(self) -> None:
         """Let go of connections; no step is running any more."""
+        ...
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing in the cloud that carries this broker's mark, as `Inventory.inventory` saw it."""
+
+    kind: str
+    """What it is, in the cloud's words: `RDS instance`, `RAM user`."""
+    name: str
+    """Names it among its kind, as the cloud's console shows it."""
+    main: bool = True
+    """Whether it is what `instance_fact` or `binding_fact` names, and not a part beside that."""
+    instance_id: str = ""
+    """The service instance it was created for; empty if its marks do not say."""
+    binding_id: str = ""
+    """The binding it was created for; empty for what belongs to the instance."""
+    service_id: str = ""
+    plan_id: str = ""
+    organization_guid: str = ""
+    space_guid: str = ""
+    created_at: float = 0.0
+    """Unix time in seconds at which the cloud created it; 0 if it does not say."""
+    kept: bool = False
+    """Whether an operator said that it is to stay although no record knows it."""
+    resource: Json = NOTHING
+    """The facts that a record of it would hold, and that deleting it needs. One that differs from
+    the record's was changed behind the broker's back."""
+    parameters: Json = NOTHING
+    """The parameters that it seems to have been created with, as far as the cloud shows them."""
+
+
+@runtime_checkable
+class Inventory(Protocol):
+    """What a broker offers besides, if its cloud can be asked what exists.
+
+    With it orphans are found, and a lost store is rebuilt. An adopted binding is bound anew: `bind`
+    meets the facts that `Found.resource` holds, and gives what is there new credentials.
+    """
+
+    instance_fact: str
+    """The fact in an instance's `resource` that names its thing in the cloud."""
+    binding_fact: str
+    """The same of a binding."""
+
+    def inventory(self) -> Iterable[Found]:
+        """Return all that carries this broker's mark, but for what the cloud is deleting already.
+
+        Raises:
+            TryAgainError: the cloud cannot be asked now. Half an inventory is never returned.
+        """
+        ...
+
+    def keep(self, found: Found) -> None:
+        """Mark something of an instance as kept, in the cloud: see `Found.kept`.
+
+        Raises:
+            TryAgainError: the cloud cannot do it now.
+        """
         ...

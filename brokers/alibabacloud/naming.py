@@ -14,6 +14,16 @@ OWNER_TAG: Final = "alibroker"
 INSTANCE_TAG: Final = "alibroker-instance"
 """Its value says for which service instance."""
 
+SERVICE_TAG: Final = "alibroker-service"
+PLAN_TAG: Final = "alibroker-plan"
+ORGANIZATION_TAG: Final = "alibroker-organization"
+SPACE_TAG: Final = "alibroker-space"
+KEPT_TAG: Final = "alibroker-kept"
+"""Its value says that what carries it is to stay although no record knows it any more."""
+
+_CODED: Final = "b32-"
+_DIGEST: Final = "digest-"
+_LONGEST: Final = 128
 _VALUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 _RESERVED: Final = ("aliyun", "acs:")
 
@@ -26,10 +36,27 @@ def digest(*parts: str, length: int) -> str:
 
 
 def tag_value(text: str) -> str:
-    """Return `text` if it may be the value of a tag in every product, or else its digest."""
-    if _VALUE.fullmatch(text) and not text.lower().startswith(_RESERVED):
+    """Return `text` if it may be the value of a tag in every product, or else a code of it.
+
+    `tag_text` makes the text of it again, unless it has more than 77 bytes.
+    """
+    if _VALUE.fullmatch(text) and not text.lower().startswith((*_RESERVED, _CODED, _DIGEST)):
         return text
-    return f"digest-{digest(text, length=52)}"
+    coded = _CODED + base64.b32encode(text.encode()).decode().rstrip("=").lower()
+    return coded if len(coded) <= _LONGEST else f"{_DIGEST}{digest(text, length=52)}"
+
+
+def tag_text(value: str) -> str:
+    """Return the text that `tag_value` made a value of; empty if that cannot be told."""
+    if value.startswith(_DIGEST):
+        return ""
+    if not value.startswith(_CODED):
+        return value
+    letters = value.removeprefix(_CODED).upper()
+    try:
+        return base64.b32decode(letters + "=" * (-len(letters) % 8)).decode()
+    except ValueError:
+        return ""
 
 
 def tags(work: Work, owner: str) -> dict[str, str]:
@@ -37,9 +64,11 @@ def tags(work: Work, owner: str) -> dict[str, str]:
     values = {
         OWNER_TAG: owner,
         INSTANCE_TAG: work.instance_id,
+        SERVICE_TAG: work.service_id,
+        PLAN_TAG: work.plan_id,
         "service_catalog": "true",
         "alibroker-platform": str(work.context.get("platform") or ""),
-        "alibroker-organization": work.organization_guid,
-        "alibroker-space": work.space_guid or str(work.context.get("namespace") or ""),
+        ORGANIZATION_TAG: work.organization_guid,
+        SPACE_TAG: work.space_guid or str(work.context.get("namespace") or ""),
     }
     return {key: tag_value(value) for key, value in values.items() if value}

@@ -6,6 +6,7 @@ import enum
 from typing import Final
 
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
+from alibroker.brokers.alibabacloud.naming import KEPT_TAG
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
 from alibroker.brokers.oss.bindings import policy_tags
@@ -13,7 +14,6 @@ from alibroker.brokers.oss.instances import CREATED, Instances
 from alibroker.brokers.oss.storage import BucketCalls
 from alibroker.brokers.oss.users import RamCalls
 
-KEPT_TAG: Final = "alibroker-kept"
 _GONE: Final = "gone"
 _ABORTS_AT_ONCE: Final = 50
 _NOT_EMPTY: Final = "BucketNotEmpty"
