@@ -84,6 +84,26 @@ class Unbind(Command, frozen=True, kw_only=True):
         return Key(self.instance_id, self.binding_id)
 
 
+class Adopt(Command, frozen=True, kw_only=True):
+    """Make a record of something in the cloud that none knows, be it to delete it.
+
+    An operator's command: the OSB API has nothing like it. An adopted binding is bound anew, since
+    nobody knows its credentials.
+    """
+
+    binding_id: str = ""
+    organization_guid: str = ""
+    space_guid: str = ""
+    resource: Json = NOTHING
+    parameters: Json = NOTHING
+    delete: bool = False
+
+    @property
+    def key(self) -> Key:
+        """The record that the command is about."""
+        return Key(self.instance_id, self.binding_id)
+
+
 class Verdict(enum.StrEnum):
     """What came of a command. `http/` turns each into a status code, in one table."""
 

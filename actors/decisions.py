@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alibroker.actors import lifecycle
+from alibroker.actors.adoption import adopt
 from alibroker.actors.commands import (
+    Adopt,
     Answer,
     Bind,
     Decision,
@@ -68,6 +70,8 @@ def decide(view: View, change: Change, now: float) -> Decision:
         case Unbind():
             binding = view.binding(command.instance_id, command.binding_id)
             return lifecycle.unbind(instance, binding, command, now)
+        case Adopt():
+            return adopt(instance, view.get(command.key), command, now)
     raise TypeError(type(command).__name__)
 
 

@@ -95,7 +95,7 @@ def update(instance: Instance | None, command: Update, now: float) -> Decision:
         return Decision(Answer(Verdict.DONE, record=changed), changed)
     begun = replace(
         instance,
-        operation=_begin(command, OperationKind.UPDATE, now),
+        operation=begin(command, OperationKind.UPDATE, now),
         wanted=wanted,
         private=replace(instance.private, wanted=parameters, state=NOTHING),
     )
@@ -169,7 +169,7 @@ def bind(
             context=command.context,
             predecessor_binding_id=command.predecessor_binding_id,
             private=Private(parameters=parameters),
-            operation=_begin(command, OperationKind.BIND, now),
+            operation=begin(command, OperationKind.BIND, now),
             events=(Event(now, "bind accepted"),),
         )
     )
@@ -200,12 +200,13 @@ def _new_instance(command: Provision, now: float) -> Instance:
         context=command.context,
         maintenance_version=command.maintenance_version,
         private=Private(parameters=command.parameters),
-        operation=_begin(command, OperationKind.PROVISION, now),
+        operation=begin(command, OperationKind.PROVISION, now),
         events=(Event(now, "provision accepted"),),
     )
 
 
-def _begin(command: Command, kind: OperationKind, now: float) -> Operation:
+def begin(command: Command, kind: OperationKind, now: float) -> Operation:
+    """Return the operation that a command starts."""
     return Operation(
         id=command.operation_id,
         kind=kind,
@@ -225,7 +226,7 @@ def _deletion(record: R, command: Command, kind: OperationKind, now: float) -> D
         note += f", {record.operation.kind} stopped"
     begun = replace(
         record,
-        operation=_begin(command, kind, now),
+        operation=begin(command, kind, now),
         private=replace(record.private, state=NOTHING),
         clean=False,
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pykka
@@ -84,8 +85,44 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeSurvey:
+    """System to surveyor: compare the cloud with the records."""
+
+    asked_at: float
+    """Unix time in seconds; a survey that was begun later will do."""
+
+
+class Settlement(enum.StrEnum):
+    """What operators can decide on an orphan."""
+
+    ADOPT = "adopt"
+    KEEP = "keep"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """System to surveyor: do this about a finding, and resolve `reply`."""
+
+    finding_id: str
+    settlement: Settlement
+    reply: Future[Answer]
+    parameters: Json = field(default_factory=dict)
+    """Replace those that the thing seems to have been created with."""
+    instance_id: str = ""
+    """What it is to be adopted as, where its marks do not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Surveyor to itself: a finding needs no decision any more."""
+
+    finding_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
-    """Ticker to storage, pollers and supervisor: a moment has passed."""
+    """Ticker to storage, pollers, surveyor and supervisor: a moment has passed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,13 @@ PREFIX = "ALIBROKER_"
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Orphans(enum.StrEnum):
+    """What is done about what exists in the cloud and no record knows."""
+
+    REPORT = "report"
+    DELETE = "delete"
 
 
 class SettingsError(Exception):
@@ -76,6 +84,13 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
     """Operations per service in progress, beyond which creations are refused."""
     result_lifetime: Seconds = 86_400.0
     """Seconds for which the result of a deletion can be asked for."""
+
+    survey_interval: Annotated[float, msgspec.Meta(ge=0)] = 86_400.0
+    """Seconds between surveys, which compare the cloud with the records; 0: only when asked."""
+    orphans: Orphans = Orphans.REPORT
+    """What is done about orphans without being asked: `report` or `delete`."""
+    orphan_age: Seconds = 604_800.0
+    """Seconds for which surveys have to see an orphan before it is deleted without being asked."""
 
     @property
     def marker(self) -> Path:

@@ -14,16 +14,18 @@ import pykka
 from alibroker.actors.actor import Address
 from alibroker.actors.commands import Answer, Command, Verdict
 from alibroker.actors.dispatcher import Dispatcher
-from alibroker.actors.messages import Change, Drain, resolve
+from alibroker.actors.messages import Change, Drain, Settle, Settlement, TakeSurvey, resolve
 from alibroker.actors.poller import Poller
 from alibroker.actors.settings import EngineSettings
+from alibroker.actors.settling import Settling
 from alibroker.actors.storage import Storage
 from alibroker.actors.store import RecordStore
 from alibroker.actors.supervisor import Child, Supervisor, report_lost, resume
+from alibroker.actors.surveyor import Surveyor, Surveys
 from alibroker.actors.ticker import Ticker
 from alibroker.actors.view import View
 from alibroker.actors.worker import Worker
-from alibroker.brokers.api import Broker
+from alibroker.brokers.api import NOTHING, Broker, Json
 from alibroker.brokers.catalog import Catalog
 from alibroker.etcd.client import Etcd
 from alibroker.etcd.sealing import Sealer
@@ -61,6 +63,8 @@ class BrokerSystem:
     ) -> None:
         self.catalog = Catalog(brokers)
         self.view = View()
+        self.surveys = Surveys()
+        """What the last comparison of the cloud with the records found."""
         self.settings = settings or EngineSettings()
         self.gave_up = ""
         """Why the system has given up; empty while it has not."""
@@ -77,6 +81,7 @@ class BrokerSystem:
             ]
             for broker in brokers
         }
+        self._surveyor = Address("surveyor")
         self._supervisor = Address("supervisor")
         self._supervising: pykka.ActorRef[Supervisor] | None = None
         self._ticker: Ticker | None = None
@@ -85,13 +90,16 @@ class BrokerSystem:
         """Start all actors. Storage then reads everything back: see `wait_until_ready`."""
         self._supervising = Supervisor.start(self._supervisor, self._children(), self._give_up)
         self._supervisor.move_to(self._supervising)
-        self._ticker = Ticker([self._storage, self._supervisor, *self._pollers.values()])
+        self._ticker = Ticker(
+            [self._storage, self._supervisor, self._surveyor, *self._pollers.values()]
+        )
         self._ticker.start()
 
     def stop(self) -> None:
         """Let steps in flight finish (bounded), store what came of them, and stop all actors."""
         if self._supervising is None:
             return
+        self.surveys.stopping.set()
         reply: Future[bool] = Future()
         self._dispatcher.tell(Drain(reply))
         try:
@@ -133,6 +141,22 @@ class BrokerSystem:
             self._dispatcher.tell(Change(command, service.broker.name, reply))
         return reply
 
+    def survey(self) -> None:
+        """Have the cloud compared with the records; see `surveys` for what comes of it."""
+        self._surveyor.tell(TakeSurvey(time.time()))
+
+    def settle(
+        self,
+        finding_id: str,
+        settlement: Settlement,
+        parameters: Json = NOTHING,
+        instance_id: str = "",
+    ) -> Future[Answer]:
+        """Do something about a finding of the last survey. The answer comes when it is begun."""
+        reply: Future[Answer] = Future()
+        self._surveyor.tell(Settle(finding_id, settlement, reply, parameters, instance_id))
+        return reply
+
     def problems(self) -> list[str]:
         """Return why the system cannot take changes now; empty if it can."""
         found = []
@@ -144,7 +168,8 @@ class BrokerSystem:
             found.append("the records have not been read back from the store yet")
         elif not self.view.available:
             found.append("the store cannot be written")
-        everybody = [self._supervisor, self._storage, self._dispatcher, *self._pollers.values()]
+        everybody = [self._supervisor, self._storage, self._dispatcher, self._surveyor]
+        everybody.extend(self._pollers.values())
         for workers in self._workers.values():
             everybody.extend(workers)
         found.extend(f"{one.name} is not alive" for one in everybody if not one.is_alive)
@@ -184,6 +209,7 @@ class BrokerSystem:
             for worker in self._workers[broker.name]:
                 lost = report_lost(self._dispatcher, broker.name, worker.name)
                 children.append(Child(worker, self._worker_start(worker, broker), lost))
+        children.append(Child(self._surveyor, self._start_surveyor, lambda: None))
         return children
 
     def _start_storage(self) -> pykka.ActorRef[Any]:
@@ -213,6 +239,18 @@ class BrokerSystem:
             workers=self._workers,
             max_changes=self.settings.max_changes,
             max_operations=self.settings.max_operations,
+        )
+
+    def _start_surveyor(self) -> pykka.ActorRef[Any]:
+        return Surveyor.start(
+            self._surveyor,
+            self._supervisor,
+            brokers=self._brokers,
+            catalog=self.catalog,
+            view=self.view,
+            surveys=self.surveys,
+            settling=Settling(self._brokers, self.catalog, self._dispatcher),
+            settings=self.settings,
         )
 
     def _poller_start(self, address: Address, broker: Broker) -> Callable[[], pykka.ActorRef[Any]]:

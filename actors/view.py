@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from alibroker.actors.records import Binding, Instance, Key, Record
 
@@ -64,6 +64,10 @@ class View:
             for binding_id in list(some)
         ]
         return instances + bindings
+
+    def records(self) -> Iterator[Record]:
+        """Yield all records, each as it is when its turn comes."""
+        return filter(None, map(self.get, self.keys()))
 
     def running(self) -> list[Record]:
         """Return the records whose operation is in progress."""

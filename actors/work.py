@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alibroker.actors.records import Binding, Key
+from alibroker.actors.records import Binding, Instance, Key
 from alibroker.actors.view import View
 from alibroker.brokers.api import NOTHING, Json, OperationKind, Work
 from alibroker.brokers.catalog import Catalog
@@ -27,10 +27,18 @@ def work_for(
     """
     key, operation_id, step = due
     record = view.get(key)
-    instance = view.instance(key.instance_id)
-    if record is None or instance is None:
+    if record is None:
         return None
     operation = record.operation
+    instance = view.instance(key.instance_id)
+    if instance is None:
+        # Of a binding that was found in the cloud and is to go; its instance is not known any more.
+        instance = Instance(
+            instance_id=key.instance_id,
+            service_id=record.service_id,
+            plan_id=record.plan_id,
+            operation=operation,
+        )
     if not operation.in_progress or (operation.id, operation.step) != (operation_id, step):
         return None
     # An update works towards what is wanted; everything else is about what is in force.

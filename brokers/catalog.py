@@ -65,6 +65,11 @@ class Catalog:
         """Return the service with this id, or None."""
         return self._services.get(service_id)
 
+    def services_of(self, broker: str) -> frozenset[str]:
+        """Return the ids of what the broker of this name offers."""
+        found = self._services.values()
+        return frozenset(one.offering.id for one in found if one.broker.name == broker)
+
     def plan(self, service_id: str, plan_id: str) -> Plan | None:
         """Return the plan with this id if it belongs to that service, or None."""
         offering, plan = self._plans.get(plan_id, (None, None))

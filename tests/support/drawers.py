@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from alibroker.brokers.api import (
     Failed,
+    Found,
     InProgress,
     Json,
     OperationKind,
@@ -33,6 +34,10 @@ class Drawer:
     def __init__(self) -> None:
         self.things: dict[str, str] = {}
         self.keys: dict[str, str] = {}
+        self.locks: dict[str, str] = {}
+        self.kept: set[str] = set()
+        self.strays: list[Found] = []
+        self.away = ""
         self.sizes: dict[str, tuple[str, int | None]] = {}
         self.looks = 0
         self.calls: list[tuple[str, str]] = []
@@ -44,6 +49,8 @@ class DrawerBroker:
     """The plugin to it. Parameters of the instance say how it is to behave."""
 
     name = "drawer"
+    instance_fact = "token"
+    binding_fact = "lock"
 
     def __init__(self, drawer: Drawer) -> None:
         self.drawer = drawer
@@ -137,13 +144,23 @@ class DrawerBroker:
         self._note(work)
         if work.parameters.get("stuck"):
             return Failed(reason="It is locked.")
-        self.drawer.things.pop(work.instance_id, None)
+        token = work.resource.get("token")
+        self.drawer.strays = [
+            one for one in self.drawer.strays if one.resource.get("token") != token
+        ]
+        if self.drawer.things.get(work.instance_id) == token:
+            self.drawer.things.pop(work.instance_id, None)
         return Succeeded()
 
     def bind(self, work: Work) -> Step:
         self._note(work)
         if "key" not in work.state:
-            return InProgress(description="Key chosen.", state={"key": uuid.uuid4().hex})
+            return InProgress(
+                description="Key chosen.",
+                state={"key": uuid.uuid4().hex},
+                resource={"lock": work.binding_id},
+            )
+        self.drawer.locks[work.binding_id] = work.instance_id
         self.drawer.keys[work.binding_id] = work.state["key"]
         if work.binding_parameters.get("fails"):
             return Failed(reason="No keys left.")
@@ -156,6 +173,7 @@ class DrawerBroker:
     def unbind(self, work: Work) -> Step:
         self._note(work)
         self.drawer.keys.pop(work.binding_id, None)
+        self.drawer.locks.pop(work.binding_id, None)
         return Succeeded()
 
     def observe(self, works: Sequence[Work]) -> Mapping[str, Json]:
@@ -165,6 +183,36 @@ class DrawerBroker:
             for work in works
             if work.now - work.started_at >= work.parameters.get("slow", 0)
         }
+
+    def inventory(self) -> Iterator[Found]:
+        if self.drawer.away:
+            raise TryAgainError(self.drawer.away)
+        for instance_id, token in self.drawer.things.items():
+            yield Found(
+                kind="drawer",
+                name=f"drawer-{token}",
+                instance_id=instance_id,
+                service_id=SERVICE,
+                plan_id=PLAN,
+                organization_guid="o",
+                space_guid="s",
+                resource={"token": token, "shelf": 1},
+                kept=instance_id in self.drawer.kept,
+            )
+        for binding_id, instance_id in self.drawer.locks.items():
+            yield Found(
+                kind="lock",
+                name=f"lock-{binding_id}",
+                instance_id=instance_id,
+                binding_id=binding_id,
+                service_id=SERVICE,
+                plan_id=PLAN,
+                resource={"lock": binding_id},
+            )
+        yield from self.drawer.strays
+
+    def keep(self, found: Found) -> None:
+        self.drawer.kept.add(found.instance_id)
 
     def close(self) -> None:
         self.closed = True

@@ -1,0 +1,102 @@
+"""How what was found in the cloud, and no record knows, gets a record; be it to be deleted.
+
+Pure, as `lifecycle`: from records, the operator's command and the time to a decision. What is
+deleted goes through an ordinary deprovision or unbind, so no crash leaves a part of it behind.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from alibroker.actors.commands import Adopt, Answer, Decision, Verdict
+from alibroker.actors.lifecycle import begin
+from alibroker.actors.records import (
+    Binding,
+    Event,
+    Instance,
+    OperationState,
+    Private,
+    Record,
+    Status,
+    noted,
+)
+from alibroker.brokers.api import NOTHING, OperationKind
+
+
+def adopt(instance: Instance | None, record: Record | None, command: Adopt, now: float) -> Decision:
+    """Decide on the adoption of what `record` (the instance itself, or a binding of it) may know.
+
+    Of an instance whose creation failed and left something, only the deletion is taken up again.
+    """
+    if record is not None and _alive(record):
+        if not command.delete or record.status is not Status.CREATION_FAILED:
+            return _refused(Verdict.DIFFERENT, f"There is a record of it: {record.status}.")
+        parameters = {**record.private.parameters, **command.parameters}
+        begun = replace(
+            record,
+            operation=begin(command, _deletion(command), now),
+            private=replace(record.private, state=NOTHING, parameters=parameters),
+        )
+        return _started(noted(begun, now, "deletion taken up again by an operator"))
+    if not command.binding_id:
+        return _adopt_instance(command, now)
+    if not command.delete and (instance is None or instance.status is not Status.READY):
+        return _refused(Verdict.UNKNOWN, "Adopt the instance first: its binding needs it.")
+    return _adopt_binding(command, now)
+
+
+def _adopt_instance(command: Adopt, now: float) -> Decision:
+    kind = OperationKind.DEPROVISION if command.delete else OperationKind.PROVISION
+    record = Instance(
+        instance_id=command.instance_id,
+        service_id=command.service_id,
+        plan_id=command.plan_id,
+        organization_guid=command.organization_guid,
+        space_guid=command.space_guid,
+        resource=command.resource,
+        private=Private(parameters=command.parameters),
+        operation=begin(command, kind, now),
+        events=(_note(command, now),),
+    )
+    if command.delete:
+        return _started(record)
+    ended = replace(record.operation, state=OperationState.SUCCEEDED, due_at=0.0, ended_at=now)
+    ready = replace(record, created=True, operation=replace(ended, description="Adopted."))
+    return Decision(Answer(Verdict.DONE, record=ready), ready)
+
+
+def _adopt_binding(command: Adopt, now: float) -> Decision:
+    kind = OperationKind.UNBIND if command.delete else OperationKind.BIND
+    return _started(
+        Binding(
+            instance_id=command.instance_id,
+            binding_id=command.binding_id,
+            service_id=command.service_id,
+            plan_id=command.plan_id,
+            resource=command.resource,
+            private=Private(parameters=command.parameters),
+            operation=begin(command, kind, now),
+            events=(_note(command, now),),
+        )
+    )
+
+
+def _alive(record: Record) -> bool:
+    return not (record.status is Status.DELETED or record.clean)
+
+
+def _deletion(command: Adopt) -> OperationKind:
+    return OperationKind.UNBIND if command.binding_id else OperationKind.DEPROVISION
+
+
+def _note(command: Adopt, now: float) -> Event:
+    purpose = "to be deleted" if command.delete else "adopted"
+    return Event(now, f"found in the cloud without a record, {purpose}")
+
+
+def _started(record: Record) -> Decision:
+    return Decision(Answer(Verdict.STARTED, record=record), record)
+
+
+def _refused(verdict: Verdict, description: str) -> Decision:
+    return Decision(Answer(verdict, description))

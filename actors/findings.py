@@ -1,0 +1,90 @@
+"""What a survey of the cloud finds: the vocabulary of orphans and losses."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+
+import msgspec
+
+from alibroker.actors.records import Key
+from alibroker.brokers.api import Found
+
+
+class Disagreement(enum.StrEnum):
+    """What can be the matter between the cloud and the records."""
+
+    UNKNOWN = "unknown"
+    """It exists, and no record knows it."""
+    LEFT_OVER = "left over"
+    """It exists, and its record says that it was deleted."""
+    DOUBLE = "double"
+    """It exists, and the record of what it was created for names another."""
+    HALF_DELETED = "half-deleted"
+    """It exists, its creation had failed, and undoing that has failed as well."""
+    MISSING = "missing"
+    """The record says that it exists, and it does not."""
+    DRIFTED = "drifted"
+    """It is not as the record says."""
+
+
+ORPHANS = frozenset(
+    {
+        Disagreement.UNKNOWN,
+        Disagreement.LEFT_OVER,
+        Disagreement.DOUBLE,
+        Disagreement.HALF_DELETED,
+    }
+)
+"""What exists and costs money, and no platform can delete."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One disagreement."""
+
+    disagreement: Disagreement
+    broker: str
+    key: Key
+    """Of the record, or of what there would be a record of; ids that nobody knows are empty."""
+    description: str
+    found: Found | None = None
+    """What was seen in the cloud; None if nothing was."""
+    since: float
+    """Unix time in seconds of the first survey of this process that had it."""
+
+    @property
+    def double(self) -> bool:
+        """Whether the record that would be its own is another's."""
+        return self.disagreement is Disagreement.DOUBLE
+
+    @property
+    def kind(self) -> str:
+        """What it is, in the cloud's words if it exists there."""
+        if self.found is not None:
+            return self.found.kind
+        return "service binding" if self.key.binding_id else "service instance"
+
+    @property
+    def name(self) -> str:
+        """Names it among its kind."""
+        return self.found.name if self.found is not None else "/".join(filter(None, self.key))
+
+    @property
+    def id(self) -> str:
+        """Names the finding; the same in every survey."""
+        text = f"{self.broker}\n{self.kind}\n{self.name}"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class SurveyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one survey of all brokers that have an inventory."""
+
+    taken_at: float = 0.0
+    """Unix time in seconds; 0 if there was no survey yet."""
+    seconds: float = 0.0
+    """How long it took."""
+    seen: dict[str, int] = {}
+    """How many things each broker has in the cloud."""
+    failures: dict[str, str] = {}
+    """Why a broker's cloud could not be surveyed; its earlier findings stay."""
+    findings: tuple[Finding, ...] = ()

@@ -1,0 +1,89 @@
+"""What is done about an orphan: it is adopted, kept or deleted."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from alibroker.actors.actor import Address
+from alibroker.actors.commands import Adopt, Answer, Verdict
+from alibroker.actors.findings import ORPHANS, Disagreement, Finding
+from alibroker.actors.messages import Change, Settle, Settlement, resolve
+from alibroker.brokers.api import Broker, Found, Inventory, TryAgainError
+from alibroker.brokers.catalog import Catalog
+
+DURATION = 3600.0
+"""Seconds that the deletion of something gets whose plan is not known."""
+_UNNAMED = "Its marks do not say which instance and plan it is of: it can only be deleted."
+
+
+class Settling:
+    """Carries out what operators decided, by the way that every change goes."""
+
+    def __init__(self, brokers: Sequence[Broker], catalog: Catalog, dispatcher: Address) -> None:
+        self._brokers = {broker.name: broker for broker in brokers}
+        self._catalog = catalog
+        self._dispatcher = dispatcher
+
+    def settle(self, settle: Settle, finding: Finding | None, settled: Callable[[], None]) -> None:
+        """Do it and resolve the reply; call `settled`, from any thread, if the finding is no more.
+
+        Whatever is adopted or deleted has its record first, so no crash makes it an orphan again.
+        """
+        answer: Answer | None
+        if finding is None:
+            answer = Answer(Verdict.UNKNOWN, "There is no such finding (any more): survey again.")
+        elif finding.found is None or finding.disagreement not in ORPHANS:
+            text = f"It is {finding.disagreement}: only what exists without a record is settled."
+            answer = Answer(Verdict.UNSUPPORTED, text)
+        elif settle.settlement is Settlement.KEEP:
+            answer = self._keep(finding, finding.found)
+        else:
+            answer = self._adopt(settle, finding, finding.found)
+
+        def look(reply: Future[Answer]) -> None:
+            if reply.result().verdict in (Verdict.STARTED, Verdict.DONE):
+                settled()
+
+        settle.reply.add_done_callback(look)
+        if answer is not None:
+            resolve(settle.reply, answer)
+
+    def _keep(self, finding: Finding, found: Found) -> Answer:
+        broker = self._brokers[finding.broker]
+        if found.binding_id or not found.main or not isinstance(broker, Inventory):
+            return Answer(Verdict.UNSUPPORTED, f"A {found.kind} is adopted or deleted, not kept.")
+        try:
+            broker.keep(found)
+        except TryAgainError as ex:
+            return Answer(Verdict.UNAVAILABLE, ex.reason)
+        return Answer(Verdict.DONE, "It carries a mark now and is not reported any more.")
+
+    def _adopt(self, settle: Settle, finding: Finding, found: Found) -> Answer | None:
+        """Send the command on its way; returns an answer if there is nothing to send."""
+        delete = settle.settlement is Settlement.DELETE
+        plan = self._catalog.plan(found.service_id, found.plan_id)
+        # What is double cannot have the id whose record names another.
+        double = finding.disagreement is Disagreement.DOUBLE
+        instance_id = settle.instance_id or ("" if double else finding.key.instance_id)
+        if not delete and not (plan and instance_id and found.main):
+            return Answer(Verdict.UNSUPPORTED, _UNNAMED)
+        services = self._catalog.services_of(finding.broker)
+        command = Adopt(
+            instance_id=instance_id or f"orphan-{finding.id}",
+            binding_id=finding.key.binding_id,
+            service_id=found.service_id if found.service_id in services else min(services),
+            plan_id=found.plan_id,
+            operation_id=uuid.uuid4().hex,
+            duration=float(plan.maximum_polling_duration) if plan else DURATION,
+            accepts_incomplete=True,
+            requested_by="operator",
+            organization_guid=found.organization_guid,
+            space_guid=found.space_guid,
+            resource=found.resource,
+            parameters={**found.parameters, **settle.parameters},
+            delete=delete,
+        )
+        self._dispatcher.tell(Change(command, finding.broker, settle.reply))
+        return None

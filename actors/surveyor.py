@@ -1,0 +1,170 @@
+"""The surveyor: compares the cloud with the records, on a schedule and when asked."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from msgspec.structs import replace
+
+from alibroker.actors.actor import Actor, Address
+from alibroker.actors.findings import ORPHANS, Finding, SurveyReport
+from alibroker.actors.messages import Settle, Settled, Settlement, TakeSurvey, Tick
+from alibroker.actors.settings import EngineSettings, Orphans
+from alibroker.actors.settling import Settling
+from alibroker.actors.survey import Survey, settled
+from alibroker.actors.view import View
+from alibroker.brokers.api import Broker, Found, Inventory, TryAgainError
+from alibroker.brokers.catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+FIRST_SURVEY = 300.0
+"""Seconds after the start until the first survey on schedule, at the most."""
+
+
+class Surveys:
+    """The last survey as everybody may read it; the surveyor alone writes it."""
+
+    def __init__(self) -> None:
+        self.report = SurveyReport()
+        self.running = False
+        self.stopping = threading.Event()
+        """Set by whoever wants a survey that is being taken to be broken off."""
+
+
+class Surveyor(Actor):
+    """Receives `TakeSurvey`, `Settle` and `Tick`; has the dispatcher told what operators decided.
+
+    On failure: the next survey begins anew.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        supervisor: Address,
+        *,
+        brokers: Sequence[Broker],
+        catalog: Catalog,
+        view: View,
+        surveys: Surveys,
+        settling: Settling,
+        settings: EngineSettings,
+    ) -> None:
+        super().__init__(address, supervisor)
+        self._brokers = brokers
+        self._catalog = catalog
+        self._view = view
+        self._surveys = surveys
+        self._settling = settling
+        self._settings = settings
+        self._next = time.monotonic() + min(settings.survey_interval, FIRST_SURVEY)
+
+    def on_receive(self, message: TakeSurvey | Settle | Settled | Tick) -> None:
+        """Take a survey, or carry out what was decided on a finding."""
+        match message:
+            case Tick():
+                ready = self._view.complete and self._view.available
+                if self._settings.survey_interval and ready and time.monotonic() >= self._next:
+                    self._survey()
+            case TakeSurvey(asked_at=asked_at):
+                # One that was begun after it was asked for may have been asked for by another.
+                if self._view.complete and self._surveys.report.taken_at < asked_at:
+                    self._survey()
+            case Settle():
+                self._settle(message)
+            case Settled(finding_id=finding_id):
+                self._drop(finding_id)
+
+    # -- surveying ------------------------------------------------------------------------------
+
+    def _survey(self) -> None:
+        self._surveys.running = True
+        try:
+            self._surveys.report = report = self._report()
+        finally:
+            self._surveys.running = False
+            self._next = time.monotonic() + self._settings.survey_interval
+        count = collections.Counter(str(one.disagreement) for one in report.findings)
+        told = ", ".join(f"{number} {what}" for what, number in sorted(count.items()))
+        seen = sum(report.seen.values())
+        level = logging.WARNING if count or report.failures else logging.INFO
+        log.log(level, "Survey: %d things in the cloud; %s", seen, told or "all as recorded")
+        if self._settings.orphans is Orphans.DELETE:
+            self._delete_old(report)
+
+    def _report(self) -> SurveyReport:
+        taken_at, earlier = time.time(), self._surveys.report
+        since = {one.id: one.since for one in earlier.findings}
+        found: list[Finding] = []
+        seen: dict[str, int] = {}
+        failures: dict[str, str] = {}
+        for broker in self._brokers:
+            name = broker.name
+            if not isinstance(broker, Inventory):
+                continue
+            try:
+                seen[name], fresh = self._survey_of(name, broker, taken_at)
+            except TryAgainError as ex:
+                failures[name] = ex.reason
+            except Exception:
+                log.exception("%s: defect in the inventory", name)
+                failures[name] = "A defect; the broker's log says more."
+            if name in failures:
+                log.warning("%s cannot be surveyed now: %s", name, failures[name])
+                fresh = [one for one in earlier.findings if one.broker == name]
+            found += [replace(one, since=since.get(one.id, one.since)) for one in fresh]
+        return SurveyReport(
+            taken_at=taken_at,
+            seconds=time.time() - taken_at,
+            seen=seen,
+            failures=failures,
+            findings=tuple(found),
+        )
+
+    def _survey_of(self, name: str, inventory: Inventory, now: float) -> tuple[int, list[Finding]]:
+        services = self._catalog.services_of(name)
+        before = settled(self._view, services)
+        found: list[Found] = []
+        for one in inventory.inventory():
+            if self._surveys.stopping.is_set():
+                raise TryAgainError("The broker is stopping.")
+            found.append(one)
+        survey = Survey(name, services, self._view, before=before, now=now)
+        return len(found), list(survey.compare(inventory, found))
+
+    # -- settling -------------------------------------------------------------------------------
+
+    def _settle(self, settle: Settle) -> None:
+        identity = settle.finding_id
+        findings = self._surveys.report.findings
+        finding = next((one for one in findings if one.id == identity), None)
+        self._settling.settle(settle, finding, lambda: self.address.tell(Settled(identity)))
+
+    def _drop(self, finding_id: str) -> None:
+        report = self._surveys.report
+        left = tuple(one for one in report.findings if one.id != finding_id)
+        self._surveys.report = replace(report, findings=left)
+
+    def _delete_old(self, report: SurveyReport) -> None:
+        """Delete orphans that have been seen long enough, unless it looks as if records are lost.
+
+        A store that was wiped or replaced makes an orphan of everything.
+        """
+        orphans = [one for one in report.findings if one.disagreement in ORPHANS]
+        records = len(self._view.keys())
+        if len(orphans) > records:
+            log.error(
+                "%d orphans and %d records: this looks like a lost store, nothing is deleted",
+                len(orphans),
+                records,
+            )
+            return
+        for one in orphans:
+            if report.taken_at - one.since >= self._settings.orphan_age:
+                log.warning("Deleting the orphan %s %s (%s)", one.kind, one.name, one.disagreement)
+                self._settle(Settle(one.id, Settlement.DELETE, Future()))
