@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import shlex
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -15,6 +17,8 @@ from alibroker.etcd.sealing import Sealer, SealError, create_key_file, load_key
 S = TypeVar("S", bound=msgspec.Struct)
 
 PREFIX = "ALIBROKER_"
+KEY_TIMEOUT = 30.0
+"""Seconds that a command has to print the sealing key."""
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -74,6 +78,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
     older key behind it, what is still sealed with that is opened, and sealed anew."""
     seal_key_file: Path | None = None
     """File with the same; by default `seal.key` in the data directory, made at the first start."""
+    seal_key_command: str = ""
+    """Command, run without a shell at the start, that prints the same: the way to a KMS."""
     store_timeout: Seconds = 3.0
     """Seconds after which a call to etcd is given up."""
     workers: Count = 8
@@ -102,6 +108,14 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
         """The endpoints of the external etcd; none: etcd is embedded."""
         return tuple(one.strip() for one in self.etcd_endpoints.split(",") if one.strip())
 
+    @property
+    def _key_setting(self) -> str:
+        if self.seal_key:
+            return "ALIBROKER_SEAL_KEY"
+        if self.seal_key_command and self.seal_key_file is None:
+            return "ALIBROKER_SEAL_KEY_COMMAND"
+        return "ALIBROKER_SEAL_KEY_FILE"
+
     def sealer(self) -> Sealer:
         """Return what seals secrets, from the key that is configured or kept in the data directory.
 
@@ -112,21 +126,43 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
             if self.seal_key:
                 keys = [load_key(one) for one in self.seal_key.split(",")]
             elif self.seal_key_file is not None:
-                text = self.seal_key_file.read_text(encoding="ascii")
-                keys = [load_key(one) for one in text.replace(",", "\n").split()]
+                keys = _keys_in(self.seal_key_file.read_text(encoding="ascii"))
+            elif self.seal_key_command:
+                keys = _keys_in(_printed(self.seal_key_command))
             elif self.endpoints:
                 raise SettingsError(
-                    "Set ALIBROKER_SEAL_KEY or ALIBROKER_SEAL_KEY_FILE: with an external etcd the "
-                    "key that secrets are sealed with must outlive this machine"
+                    "Set ALIBROKER_SEAL_KEY, ALIBROKER_SEAL_KEY_FILE or "
+                    "ALIBROKER_SEAL_KEY_COMMAND: with an external etcd the key that secrets are "
+                    "sealed with must outlive this machine"
                 )
             else:
                 keys = _kept_keys(self.data_dir / "seal.key")
         except (SealError, OSError, UnicodeDecodeError) as ex:
-            raise SettingsError(f"ALIBROKER_SEAL_KEY or ALIBROKER_SEAL_KEY_FILE: {ex}") from ex
+            raise SettingsError(f"{self._key_setting}: {ex}") from ex
         if not keys:
-            raise SettingsError("ALIBROKER_SEAL_KEY_FILE is empty")
+            raise SettingsError(f"{self._key_setting} gives no key")
         named = {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
         return Sealer(named, next(iter(named)))
+
+
+def _keys_in(text: str) -> list[bytes]:
+    return [load_key(one) for one in text.replace(",", "\n").split()]
+
+
+def _printed(command: str) -> str:
+    """Return what a command prints; what it says on stderr goes to ours.
+
+    Raises:
+        SealError: It cannot be run, fails, or takes too long.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603 - the operator's own command
+            shlex.split(command), stdout=subprocess.PIPE, check=True, timeout=KEY_TIMEOUT
+        )
+        return done.stdout.decode("ascii")
+    except (ValueError, OSError, subprocess.SubprocessError) as ex:
+        # Not the text: it may hold what was printed.
+        raise SealError(f"the command gives no key ({type(ex).__name__})") from None
 
 
 def _kept_keys(path: Path) -> list[bytes]:

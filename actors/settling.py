@@ -67,7 +67,9 @@ class Settling:
         # What is double cannot have the id whose record names another.
         double = finding.disagreement is Disagreement.DOUBLE
         instance_id = settle.instance_id or ("" if double else finding.key.instance_id)
-        if not delete and not (plan and instance_id and found.main):
+        if not delete and not found.main:
+            return Answer(Verdict.UNSUPPORTED, f"Of a lone {found.kind} nothing can be made.")
+        if not delete and not (plan and instance_id):
             return Answer(Verdict.UNSUPPORTED, _UNNAMED)
         services = self._catalog.services_of(finding.broker)
         command = Adopt(

@@ -54,6 +54,9 @@ class Survey:
             if self._stood_still(record.key, record):
                 yield from self._of_record(record, name, thing)
         for thing in things.unclaimed():
+            # What becomes of a thing is decided for its parts as well.
+            if not thing.main and things.has_main(thing):
+                continue
             yield from self._of_thing(thing)
 
     def _of_record(self, record: Record, name: str, thing: Found | None) -> Iterator[Finding]:
@@ -118,11 +121,13 @@ class _Things:
         self._facts = {False: inventory.instance_fact, True: inventory.binding_fact}
         self._found = found
         self._claimed: set[int] = set()
+        self._wholes: set[Key] = set()
         self._main: dict[tuple[Key, str], list[int]] = collections.defaultdict(list)
         for number, one in enumerate(found):
             if one.main:
-                # Where the marks do not say for what it was created, its name alone has to do.
                 key = Key(one.instance_id, one.binding_id)
+                self._wholes.add(key)
+                # Where the marks do not say for what it was created, its name alone has to do.
                 name = str(one.resource.get(self.fact_of(key)) or "")
                 self._main[key if one.instance_id else _nameless(key), name].append(number)
 
@@ -135,6 +140,10 @@ class _Things:
         numbers = self._main.get((key, name)) or self._main.get((_nameless(key), name)) or []
         self._claimed.update(numbers)
         return self._found[numbers[0]] if numbers else None
+
+    def has_main(self, part: Found) -> bool:
+        """Whether that was found as well which something is a part of."""
+        return Key(part.instance_id, part.binding_id) in self._wholes
 
     def unclaimed(self) -> Iterator[Found]:
         """Return what no record has claimed."""

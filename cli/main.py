@@ -6,6 +6,7 @@ import click
 
 from alibroker.cli.backup import backup, restore
 from alibroker.cli.demo import demo
+from alibroker.cli.orphans import orphans
 from alibroker.cli.run import run
 from alibroker.conformance.command import conformance
 
@@ -21,6 +22,7 @@ def main() -> None:
 
 main.add_command(backup)
 main.add_command(restore)
+main.add_command(orphans)
 main.add_command(run)
 main.add_command(demo)
 main.add_command(conformance)

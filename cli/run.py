@@ -36,6 +36,9 @@ def run() -> None:
     if not settings.get("ALIBROKER_USERS_FILE"):
         settings.setdefault("ALIBROKER_USERNAME", "broker")
         settings.setdefault("ALIBROKER_PASSWORD", secrets.token_urlsafe(12))
+    if not settings.get("ALIBROKER_OPERATOR_USERNAME"):
+        settings["ALIBROKER_OPERATOR_USERNAME"] = "operator"
+        settings["ALIBROKER_OPERATOR_PASSWORD"] = secrets.token_urlsafe(12)
     _check_free(settings["ALIBROKER_BIND"], "ALIBROKER_BIND")
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     started: list[Process] = []
@@ -81,6 +84,9 @@ alibroker is ready at {url}
 
   user      {name}
   password  {password}
+
+  operator  {settings["ALIBROKER_OPERATOR_USERNAME"]}
+  password  {settings["ALIBROKER_OPERATOR_PASSWORD"]}
 
 Have a look at what is on offer:
 

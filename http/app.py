@@ -26,6 +26,7 @@ from alibroker.http.headers import Conversation, RequestIdentity
 from alibroker.http.health import Alive, Ready
 from alibroker.http.instances import ServiceInstance, ServiceInstanceOperation
 from alibroker.http.openapi import OpenApi
+from alibroker.http.operator import FindingResource, SurveyResource
 from alibroker.http.receiving import BoundedApp
 from alibroker.http.settings import EdgeSettings
 
@@ -53,6 +54,7 @@ def create_app(
     users: Mapping[str, str],
     settings: EdgeSettings | None = None,
     *,
+    operators: Mapping[str, str] | None = None,
     lifespan: bool = False,
 ) -> App:
     """Return the OSB API over an actor system.
@@ -60,13 +62,14 @@ def create_app(
     Args:
         system: answers the requests.
         users: passwords by name.
+        operators: passwords by name of those who may look after the broker itself.
         settings: bounds and times.
         lifespan: start and stop the system with the server; else whoever made it does.
     """
     settings = settings or EdgeSettings()
     middleware: list[Any] = [
         RequestIdentity(),
-        Authentication(users),
+        Authentication(users, operators or {}),
         Conversation(settings.missing_version),
     ]
     if lifespan:
@@ -79,6 +82,8 @@ def create_app(
     app.add_route("/readyz", Ready(system))
     app.add_route("/openapi.json", OpenApi(settings))
     app.add_route("/v2/catalog", CatalogResource(system.catalog))
+    app.add_route("/operator/survey", SurveyResource(system))
+    app.add_route("/operator/findings/{finding_id}", FindingResource(system, settings))
     app.add_route(_INSTANCE, ServiceInstance(system, settings))
     app.add_route(_INSTANCE + "/last_operation", ServiceInstanceOperation(system, settings))
     app.add_route(_BINDING, ServiceBinding(system, settings))
@@ -115,7 +120,7 @@ def _configured_app() -> App:
         engine,
         on_give_up=_end_process,
     )
-    return create_app(system, edge.users(), edge, lifespan=True)
+    return create_app(system, edge.users(), edge, operators=edge.operators(), lifespan=True)
 
 
 class Lifespan:

@@ -1,5 +1,7 @@
 """Basic authentication (OSB, Authentication): every request but those of health probes.
 
+Operators may do all that platforms may, and have resources that platforms are not let in to.
+
 Guessing is slowed down: after many failures each further one is answered late. Whoever presents the
 right credentials never waits.
 """
@@ -13,6 +15,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import falcon.asgi
@@ -88,10 +91,15 @@ class Authentication:
     answer's duration says nothing about which part was wrong.
     """
 
-    def __init__(self, users: Mapping[str, str], slowdown: Slowdown | None = None) -> None:
+    def __init__(
+        self,
+        users: Mapping[str, str],
+        operators: Mapping[str, str] = MappingProxyType({}),
+        slowdown: Slowdown | None = None,
+    ) -> None:
         self.failures = 0
         """Requests that were refused since the start."""
-        self._known = [_digest(f"{name}:{password}".encode()) for name, password in users.items()]
+        self._users, self._operators = _digests(users), _digests(operators)
         self._slowdown = slowdown or Slowdown()
 
     async def process_request(self, req: falcon.asgi.Request, _resp: falcon.asgi.Response) -> None:
@@ -99,8 +107,10 @@ class Authentication:
         if req.path in OPEN_PATHS:
             return
         presented = _digest(_credentials(req.get_header("Authorization") or ""))
-        known = [hmac.compare_digest(presented, one) for one in self._known]
-        if not any(known):
+        platform = [hmac.compare_digest(presented, one) for one in self._users]
+        operator = [hmac.compare_digest(presented, one) for one in self._operators]
+        req.context.operator = any(operator)
+        if not any(platform) and not any(operator):
             self.failures += 1
             await self._slowdown.after_failure()
             raise OsbError(
@@ -109,6 +119,30 @@ class Authentication:
                 "Name or password are missing or wrong.",
                 headers={"WWW-Authenticate": 'Basic realm="alibroker", charset="UTF-8"'},
             )
+
+
+async def operators_only(
+    req: falcon.asgi.Request,
+    _resp: falcon.asgi.Response,
+    _resource: object,
+    _params: object,
+) -> None:
+    """Let nobody but operators into a resource; a hook.
+
+    Raises:
+        OsbError: 403.
+    """
+    if not req.context.operator:
+        raise OsbError(
+            403,
+            "Forbidden",
+            "This is for operators: authenticate with ALIBROKER_OPERATOR_USERNAME and "
+            "ALIBROKER_OPERATOR_PASSWORD as the broker's settings have them.",
+        )
+
+
+def _digests(users: Mapping[str, str]) -> list[Any]:
+    return [_digest(f"{name}:{password}".encode()) for name, password in users.items()]
 
 
 def _credentials(header: str) -> bytes:

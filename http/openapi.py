@@ -18,6 +18,7 @@ import yaml
 from alibroker.brokers.api import ServiceOffering
 from alibroker.http.bodies import MAX_DEPTH, MAX_ID, BindBody, ProvisionBody, UpdateBody
 from alibroker.http.headers import MAX_IDENTITY, MAX_REQUEST_IDENTITY
+from alibroker.http.operator import FindingBody
 from alibroker.http.receiving import BODY_TIMEOUT
 from alibroker.http.settings import EdgeSettings
 
@@ -52,7 +53,7 @@ def openapi_document(settings: EdgeSettings) -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     schemas: dict[str, Any]
     _, schemas = msgspec.json.schema_components(
-        [ProvisionBody, UpdateBody, BindBody, ServiceOffering],
+        [ProvisionBody, UpdateBody, BindBody, FindingBody, ServiceOffering],
         ref_template="#/components/schemas/{name}",
     )
     for name in _UNPUBLISHED:

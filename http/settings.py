@@ -34,6 +34,10 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable):
     """Name that platforms authenticate with."""
     password: str = ""
     """Password that platforms authenticate with."""
+    operator_username: str = ""
+    """Name that operators authenticate with under `/operator`; unset: nobody is let in there."""
+    operator_password: str = ""
+    """Password that operators authenticate with; not one that platforms have."""
     tls_cert: Path | None = None
     """Certificate to serve https with (PEM file); without, something in front has to."""
     tls_key: Path | None = None
@@ -59,6 +63,18 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable):
             return {}
         url = self.dashboard_url.replace("{instance_id}", quote(instance_id, safe=""))
         return {"dashboard_url": url.replace("{service_id}", quote(service_id, safe=""))}
+
+    def operators(self) -> dict[str, str]:
+        """Return the operators' passwords by user name.
+
+        Raises:
+            SettingsError: Only one of name and password is set.
+        """
+        if bool(self.operator_username) != bool(self.operator_password):
+            raise SettingsError(
+                "Set both ALIBROKER_OPERATOR_USERNAME and ALIBROKER_OPERATOR_PASSWORD, or neither"
+            )
+        return {self.operator_username: self.operator_password} if self.operator_username else {}
 
     def users(self) -> dict[str, str]:
         """Return the passwords by user name.

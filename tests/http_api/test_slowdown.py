@@ -99,7 +99,7 @@ def test_not_too_many_answers_are_delayed_at_once(clock: Clock) -> None:
 
 
 def test_failures_are_counted_and_the_right_password_never_waits(clock: Clock) -> None:
-    authentication = Authentication({"user": "right"}, Slowdown(clock, clock.sleep))
+    authentication = Authentication({"user": "right"}, slowdown=Slowdown(clock, clock.sleep))
     app: Any = falcon.asgi.App(middleware=[authentication])
 
     async def refuse(_req: Any, resp: Any, ex: OsbError, _params: Any) -> None:

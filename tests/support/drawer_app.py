@@ -19,6 +19,7 @@ from alibroker.cli.processes import CONFIG, ROOT, free_port
 from alibroker.http import app, connections, receiving
 
 USER = ("platform", "pass:word")
+OPERATOR = ("operator", "looks-after-it")
 BODY_TIMEOUT = 3.0
 HEADER_TIMEOUT = 4.0
 """Seconds; the broker's own are many."""
@@ -62,6 +63,8 @@ def drawer_server(directory: Path, **settings: str) -> Iterator[DrawerServer]:
         "ALIBROKER_DATA_DIR": str(directory / "data"),
         "ALIBROKER_USERNAME": USER[0],
         "ALIBROKER_PASSWORD": USER[1],
+        "ALIBROKER_OPERATOR_USERNAME": OPERATOR[0],
+        "ALIBROKER_OPERATOR_PASSWORD": OPERATOR[1],
         **settings,
     }
     here = str(Path(__file__).parent)
