@@ -60,6 +60,7 @@ def work_for(
         context=instance.context,
         organization_guid=instance.organization_guid,
         space_guid=instance.space_guid,
+        requested_by=operation.requested_by,
         resource=instance.resource,
         binding_id=key.binding_id,
         binding_parameters=binding.private.parameters if binding else NOTHING,

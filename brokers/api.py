@@ -104,6 +104,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     context: Json = NOTHING
     organization_guid: str = ""
     space_guid: str = ""
+    requested_by: str = ""
+    """Who asked for the operation, as `platform user`; empty if the platform did not say (OSB,
+    Originating Identity)."""
     resource: Json = NOTHING
 
     binding_id: str = ""

@@ -25,6 +25,7 @@ _CODED: Final = "b32-"
 _DIGEST: Final = "digest-"
 _LONGEST: Final = 128
 _VALUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
+_WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _RESERVED: Final = ("aliyun", "acs:")
 
 
@@ -40,14 +41,23 @@ def tag_value(text: str) -> str:
 
     `tag_text` makes the text of it again, unless it has more than 77 bytes.
     """
-    if _VALUE.fullmatch(text) and not text.lower().startswith((*_RESERVED, _CODED, _DIGEST)):
+    return _coded(text, _VALUE)
+
+
+def word_value(text: str) -> str:
+    """Return as `tag_value`, for places that take letters, digits, _ and - only."""
+    return _coded(text, _WORD)
+
+
+def _coded(text: str, allowed: re.Pattern[str]) -> str:
+    if allowed.fullmatch(text) and not text.lower().startswith((*_RESERVED, _CODED, _DIGEST)):
         return text
     coded = _CODED + base64.b32encode(text.encode()).decode().rstrip("=").lower()
     return coded if len(coded) <= _LONGEST else f"{_DIGEST}{digest(text, length=52)}"
 
 
 def tag_text(value: str) -> str:
-    """Return the text that `tag_value` made a value of; empty if that cannot be told."""
+    """Return the text of a `tag_value` or `word_value`; empty if that cannot be told."""
     if value.startswith(_DIGEST):
         return ""
     if not value.startswith(_CODED):
@@ -68,6 +78,7 @@ def tags(work: Work, owner: str) -> dict[str, str]:
         PLAN_TAG: work.plan_id,
         "service_catalog": "true",
         "alibroker-platform": str(work.context.get("platform") or ""),
+        "alibroker-user": work.requested_by.partition(" ")[2],
         ORGANIZATION_TAG: work.organization_guid,
         SPACE_TAG: work.space_guid or str(work.context.get("namespace") or ""),
     }
