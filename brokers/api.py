@@ -56,6 +56,8 @@ class Plan(
     """What the broker needs to know of the plan; not published."""
     asynchronous_only: tuple[OperationKind, ...] = ()
     """Operations that last too long for a synchronous answer; not published."""
+    hidden: bool = False
+    """Whether it is not offered any more; instances that have it live on. Not published."""
     requires_app: bool = False
     """Whether a bind has to name an application (OSB `RequiresApp`); not published."""
 

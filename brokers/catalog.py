@@ -10,12 +10,13 @@ import jsonschema_rs
 import msgspec
 
 from alibroker.brokers.api import Broker, Json, OperationKind, Plan, ServiceOffering
-from alibroker.brokers.offerings import CatalogError, faults, load_offerings
+from alibroker.brokers.documents import CatalogError
+from alibroker.brokers.offerings import faults, load_offerings
 from alibroker.brokers.schemas import compile_schema, describe_faults, published_schemas
 
 __all__ = ["Catalog", "CatalogError", "Service", "load_offerings"]
 
-_UNPUBLISHED: Final = ("settings", "asynchronous_only", "requires_app")
+_UNPUBLISHED: Final = ("settings", "asynchronous_only", "hidden", "requires_app")
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -52,7 +53,7 @@ class Catalog:
                 for kind, schema in published_schemas(plan).items():
                     self._checks[plan.id, kind] = (compile_schema(schema), schema)
         self.document = msgspec.json.encode(
-            {"services": [_published(offering) for _, offering in offered]}
+            {"services": list(filter(None, (_published(offering) for _, offering in offered)))}
         )
         self.etag = f'"{hashlib.sha256(self.document).hexdigest()[:32]}"'
 
@@ -94,11 +95,15 @@ class Catalog:
         return describe_faults(*check, parameters) if check else None
 
 
-def _published(offering: ServiceOffering) -> dict[str, Any]:
+def _published(offering: ServiceOffering) -> dict[str, Any] | None:
+    """Return the offering as platforms see it; None if they do not."""
     document: dict[str, Any] = msgspec.to_builtins(offering)
     # Their default in the OSB API is not ours, so they are always said.
     document["instances_retrievable"] = offering.instances_retrievable
     document["bindings_retrievable"] = offering.bindings_retrievable
+    document["plans"] = [plan for plan in document["plans"] if not plan.get("hidden")]
+    if not document["plans"]:
+        return None
     for plan in document["plans"]:
         for name in _UNPUBLISHED:
             plan.pop(name, None)

@@ -7,6 +7,8 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from alibroker.brokers.api import Broker
+from alibroker.brokers.documents import CatalogError
+from alibroker.brokers.overlay import read_overlay
 
 GROUP: Final = "alibroker.brokers"
 
@@ -24,6 +26,7 @@ def load_brokers(settings: Mapping[str, str]) -> tuple[Broker, ...]:
     Raises:
         PluginError: A plugin is missing, cannot be imported, or refuses its settings; the cause is
             chained.
+        CatalogError: `ALIBROKER_CATALOG` cannot be read, or names what nobody offers.
     """
     found = {point.name: point for point in entry_points(group=GROUP)}
     wanted = [name.strip() for name in settings.get("ALIBROKER_BROKERS", "").split(",")]
@@ -42,4 +45,11 @@ def load_brokers(settings: Mapping[str, str]) -> tuple[Broker, ...]:
         if broker.name in brokers:
             raise PluginError(f"plugin {name!r}: another broker is called {broker.name!r} too")
         brokers[broker.name] = broker
+    try:
+        offered = [one for broker in brokers.values() for one in broker.offerings()]
+        read_overlay(settings).check(offered)
+    except CatalogError:
+        for created in brokers.values():
+            created.close()
+        raise
     return tuple(brokers.values())

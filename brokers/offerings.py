@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from alibroker.brokers.api import Plan, ServiceOffering
-from alibroker.brokers.lines import line_of_fault
+from alibroker.brokers.documents import CatalogError, located, read_document
+from alibroker.brokers.overlay import Overlay
 from alibroker.brokers.schemas import SchemaError, compile_schema, published_schemas
 
 MAX_DESCRIPTION = 255
@@ -24,57 +23,47 @@ _SEMVER = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 _REQUIRES = frozenset({"syslog_drain", "route_forwarding", "volume_mount"})
 
 
-class CatalogError(ValueError):
-    """A catalog cannot be published as it is; the text names the file and the place."""
-
-
 class _CatalogFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     services: tuple[ServiceOffering, ...]
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, where YAML's usual loader takes the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
-        own = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for name in own:
-            if own.count(name) > 1:
-                raise CatalogError(f"line {node.start_mark.line + 1}: {name!r} stands there twice")
-        return super().construct_mapping(node, deep)
+MoreFaults = Callable[[Iterable[ServiceOffering]], Iterator[str]]
 
 
 def load_offerings(
-    path: Path, more_faults: Callable[[Iterable[ServiceOffering]], Iterator[str]] | None = None
+    path: Path, more_faults: MoreFaults | None = None, overlay: Overlay | None = None
 ) -> tuple[ServiceOffering, ...]:
-    """Read and check the offerings in the file at `path`.
+    """Read and check the offerings in the file at `path`, as `overlay` changes them.
 
     `more_faults` yields what a broker finds wrong besides, each with its place as `faults` does.
 
     Raises:
         CatalogError: The file cannot be read, has a key that does not exist, or breaks a rule of
-            the OSB API (Catalog Management) or of the platforms known to be strict. The text
-            names file and line.
+            the OSB API (Catalog Management) or of the platforms known to be strict; or it does so
+            after the changes. The text names file and line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = yaml.load(text, _Loader)  # noqa: S506 - a safe loader
-        # Through JSON, so that YAML's dates, odd keys and infinities are found here.
-        document = json.loads(json.dumps(document, allow_nan=False))
-        if isinstance(document, dict):  # keys with x- are for anchors, as in Compose files
-            document = {key: document[key] for key in document if not key.startswith("x-")}
-        services = msgspec.convert(document, _CatalogFile).services
-    except msgspec.ValidationError as error:
-        raise CatalogError(_located(path, text, str(error))) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
-        raise CatalogError(f"{path}: {error}") from error
-    for fault in (*faults(services), *(more_faults(services) if more_faults else ())):
-        raise CatalogError(_located(path, text, fault))
+    text, document = read_document(path)
+    services, fault = _checked(document, more_faults)
+    if fault:
+        raise CatalogError(located(path, text, fault))
+    if overlay is None:
+        return services
+    services, fault = _checked(overlay.applied(document), more_faults)
+    if fault:
+        raise overlay.blamed(fault)
     return services
 
 
-def _located(path: Path, text: str, fault: str) -> str:
-    line = line_of_fault(text, fault)
-    return f"{path}, line {line}: {fault}" if line else f"{path}: {fault}"
+def _checked(
+    document: Any, more_faults: MoreFaults | None
+) -> tuple[tuple[ServiceOffering, ...], str]:
+    """Return the services that a document describes, and the first thing that is wrong."""
+    try:
+        services = msgspec.convert(document, _CatalogFile).services
+    except msgspec.ValidationError as error:
+        return (), str(error)
+    found = (*faults(services), *(more_faults(services) if more_faults else ()))
+    return services, next(iter(found), "")
 
 
 def faults(services: Iterable[ServiceOffering]) -> Iterator[str]:

@@ -31,6 +31,16 @@ def offered_plan(catalog: Catalog, service_id: str, plan_id: str) -> Plan:
     return plan
 
 
+def check_sold(plan: Plan, record: Record | None) -> None:
+    """Refuse a plan that is hidden, but to an instance that has it.
+
+    Raises:
+        OsbError: 400.
+    """
+    if plan.hidden and (record is None or record.plan_id != plan.id):
+        raise bad_request("plan_id is a plan that is not offered any more.")
+
+
 def check_known(catalog: Catalog, record: Record | None, service_id: str, plan_id: str) -> None:
     """Let pass what is in the catalog, or was when the record was made.
 

@@ -24,6 +24,7 @@ from alibroker.http.checks import (
     check_known,
     check_maintenance_info,
     check_parameters,
+    check_sold,
     common,
     maintenance_version,
     offered_plan,
@@ -47,6 +48,7 @@ class ServiceInstance:
         """Provision."""
         body = await read_body(req, ProvisionBody, self._settings.max_body)
         plan = offered_plan(self._system.catalog, body.service_id, body.plan_id)
+        check_sold(plan, self._system.view.instance(instance_id))
         incomplete = check_asynchronous(req, plan, OperationKind.PROVISION)
         check_maintenance_info(plan, body.maintenance_info)
         parameters = body.parameters or NOTHING
@@ -76,7 +78,7 @@ class ServiceInstance:
         if catalog.service(body.service_id) is None:
             raise bad_request("service_id is not in the catalog.")
         if body.plan_id is not None and body.plan_id != current_id:
-            offered_plan(catalog, body.service_id, body.plan_id)
+            check_sold(offered_plan(catalog, body.service_id, body.plan_id), instance)
         plan = catalog.plan(body.service_id, body.plan_id or current_id)
         current = catalog.plan(body.service_id, current_id)
         parameters = body.parameters or NOTHING

@@ -24,7 +24,7 @@ from alibroker.http.settings import EdgeSettings
 
 _TEXT: Final = Path(__file__).with_name("openapi.yaml")
 
-_UNPUBLISHED: Final = ("settings", "asynchronous_only", "requires_app")
+_UNPUBLISHED: Final = ("settings", "asynchronous_only", "hidden", "requires_app")
 """Members of a plan that the catalog keeps to itself."""
 
 _BODY: Final = (

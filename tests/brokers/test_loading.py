@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
 from alibroker.brokers import loading
+from alibroker.brokers.catalog import Catalog, CatalogError
 from alibroker.brokers.loading import PluginError, load_brokers
 
 SETTINGS = {
@@ -50,6 +52,34 @@ def test_an_unknown_plugin_is_named_with_those_there_are() -> None:
 def test_a_wrong_setting_names_the_plugin_and_the_setting() -> None:
     with pytest.raises(PluginError, match=r"plugin 'rds'.*ALIBROKER_REGION"):
         load_brokers(SETTINGS | {"ALIBROKER_REGION": "", "ALIBROKER_BROKERS": "rds"})
+
+
+def test_an_operator_changes_what_is_offered(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        """
+        services:
+          - name: alibaba-cloud-oss
+            hidden: true
+          - name: alibaba-cloud-rds-mysqldb
+            plans:
+              - {name: rds-mysql-t1-small, hidden: true}
+        """,
+        encoding="utf-8",
+    )
+    brokers = load_brokers(SETTINGS | {"ALIBROKER_CATALOG": str(path)})
+    document = Catalog(brokers).document.decode()
+    assert "alibaba-cloud-rds-mysqldb" in document
+    assert "rds-mysql-t1-small" not in document
+    assert "alibaba-cloud-oss" not in document
+    close(*brokers)
+
+
+def test_what_nobody_offers_cannot_be_changed(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("services: [{name: redis}]", encoding="utf-8")
+    with pytest.raises(CatalogError, match=r"ALIBROKER_CATALOG.*'redis'.*alibaba-cloud-oss"):
+        load_brokers(SETTINGS | {"ALIBROKER_CATALOG": str(path)})
 
 
 def test_a_plugin_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,13 @@ class DrawerBroker:
                         maximum_polling_duration=60,
                         bindable=False,
                     ),
+                    Plan(
+                        id="plan-6",
+                        name="old",
+                        description="A drawer that is not offered any more",
+                        maximum_polling_duration=60,
+                        hidden=True,
+                    ),
                 ),
             )
         ]
