@@ -23,6 +23,7 @@ try:
     _edge = read_settings(EdgeSettings, os.environ)
     _engine = read_settings(EngineSettings, os.environ)
     _edge.users()
+    _edge.operators()
 except SettingsError as ex:
     sys.exit(f"alibroker does not start: {ex}")
 
