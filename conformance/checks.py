@@ -33,6 +33,7 @@ class Stage(enum.StrEnum):
     UNBINDING = "unbinding"
     UNBOUND = "unbound"
     IDLE = "idle"
+    LAST_BINDING = "last binding"
     DELETING = "deleting"
     DELETED = "deleted"
     ORPHAN = "orphan"

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from alibroker.conformance.ledger import Entry
-from alibroker.conformance.offers import Offer
 from alibroker.conformance.platform import finish, pause, remove
 from alibroker.conformance.session import Session
-from alibroker.conformance.subject import Resource
+from alibroker.conformance.subject import listed
 
 MAX_ATTEMPTS = 5
 """Deletes that may be answered with an error, or end in failure."""
@@ -42,8 +41,7 @@ def clean_up(session: Session, say: Callable[[str], None]) -> list[Leftover]:
 
 def _delete(session: Session, entry: Entry) -> str:
     """Delete until it is gone; returns why it is not, if so."""
-    offer = Offer({"id": entry.service_id}, {"id": entry.plan_id})
-    resource = Resource(offer, entry.instance, entry.binding)
+    resource = listed(entry)
     deadline = time.monotonic() + session.settings.timeout
     reason = ""
     attempts = 0

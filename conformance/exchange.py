@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
+
+MAX_EXPLANATION: Final = 160
+"""Characters of a description that are repeated where it explains something else."""
 
 _INSTANCE = "/v2/service_instances/{instance}"
 _BINDING = _INSTANCE + "/service_bindings/{binding}"
@@ -92,6 +95,14 @@ class Exchange:
             return self.trouble
         error = self.text("error")
         return f"{self.status} {error}" if error else str(self.status)
+
+    @property
+    def explained(self) -> str:
+        """What came of it, with what the broker has to say about it."""
+        description = " ".join(self.text("description").split())
+        if len(description) > MAX_EXPLANATION:
+            description = f"{description[:MAX_EXPLANATION]}..."
+        return f"{self.outcome} ({description})" if description else self.outcome
 
     @cached_property
     def document(self) -> Any:

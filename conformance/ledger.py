@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from alibroker.conformance.exchange import Exchange, Kind
 
@@ -37,7 +36,6 @@ class Ledger:
     def __init__(self) -> None:
         self._entries: dict[Key, Entry] = {}
         self._doubtful: set[Key] = set()
-        self._unanswered: set[Key] = set()
         self._pending: Counter[Key] = Counter()
         self._lock = threading.Lock()
 
@@ -55,13 +53,12 @@ class Ledger:
         with self._lock:
             if kind in CREATIONS:
                 self._pending[key] -= 1
-                if not exchange.status:
-                    self._unanswered.add(key)
                 if not exchange.refused:
                     self._doubtful.add(key)
                 elif key not in self._doubtful and not self._pending[key]:
                     self._strike(key)
-            elif kind in DELETIONS and _deleted(exchange, unanswered=key in self._unanswered):
+            elif kind in DELETIONS and exchange.has(200):
+                # 410 may be wrong, or come before a creation that nobody has seen the end of.
                 self._strike(key)
 
     def gone(self, instance: str, binding: str = "") -> None:
@@ -85,11 +82,3 @@ class Ledger:
             if one == key or (one[0] == instance and not binding):
                 del self._entries[one]
                 self._doubtful.discard(one)
-                self._unanswered.discard(one)
-
-
-def _deleted(exchange: Exchange, *, unanswered: bool) -> bool:
-    """Tell whether it is gone for good: a creation nobody has seen the end of may come late."""
-    return exchange.status == HTTPStatus.OK or (
-        exchange.status == HTTPStatus.GONE and not unanswered
-    )

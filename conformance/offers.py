@@ -52,6 +52,16 @@ class Offer:
         return self.service.get("bindings_retrievable") is True
 
     @property
+    def plan_updateable(self) -> bool:
+        """Whether instances may change from this plan to another; a plan's own word counts."""
+        return self.plan.get("plan_updateable", self.service.get("plan_updateable")) is True
+
+    @property
+    def allows_context_updates(self) -> bool:
+        """Whether the context alone may be updated (OSB 2.15)."""
+        return self.service.get("allow_context_updates") is True
+
+    @property
     def rotatable(self) -> bool:
         """Whether bindings can be rotated (OSB 2.17)."""
         return self.plan.get("binding_rotatable") is True
@@ -71,6 +81,15 @@ def offers_in(catalog: Json) -> tuple[Offer, ...]:
         for service in objects(catalog.get("services"))
         for plan in objects(service.get("plans"))
         if isinstance(service.get("id"), str) and isinstance(plan.get("id"), str)
+    )
+
+
+def others(offers: Collection[Offer], offer: Offer) -> list[Offer]:
+    """Return all other plans, those that are most like it first."""
+    found = [one for one in offers if one.ids != offer.ids]
+    return sorted(
+        found,
+        key=lambda one: (one.service_id != offer.service_id, one.bindable != offer.bindable),
     )
 
 

@@ -124,6 +124,16 @@ def is_running(session: Session, resource: Resource) -> bool:
     return poll(session, resource).text("state") == IN_PROGRESS
 
 
+def wait_until_idle(session: Session, resource: Resource) -> None:
+    """Wait as long as its operation is in progress, and no longer than one may take."""
+    deadline = time.monotonic() + session.settings.timeout
+    while time.monotonic() < deadline:
+        exchange = poll(session, resource)
+        if exchange.text("state") != IN_PROGRESS:
+            return
+        time.sleep(pause(session, exchange))
+
+
 def finish(session: Session, resource: Resource) -> str:
     """Wait for the end of its operation; returns, and keeps, how it ended."""
     deadline = time.monotonic() + session.settings.timeout

@@ -58,7 +58,6 @@ class Runner:
         finally:
             left = clean_up(self._session, say)
         self._add_skipped()
-        self._add_skipped()
         offers = [subject.offer for subject in self._session.subjects]
         return Report(
             self._results, offers, left, interrupted, started_at, time.monotonic() - started
@@ -84,8 +83,6 @@ class Runner:
                 continue
             say(f"{subject.offer.label}: {stage}")
             reason = unreachable.get(step.needs, "") if step.needs else ""
-            if step.needs:
-                reason = reason or subject.spoilt
             reason = reason or self._enter(step)
             if reason:
                 unreachable[stage] = reason
@@ -125,8 +122,6 @@ class Runner:
         if not self._is_due(check):
             since = f"since {check.since[0]}.{check.since[1]}"
             return Result(check, offer, Outcome.NOT_APPLICABLE, remarks=(since,))
-        if offer is not None and self._session.subject.spoilt:
-            return Result(check, offer, Outcome.SKIPPED, remarks=(self._session.subject.spoilt,))
         try:
             found = list(check.run(self._session))
         except NotApplicableError as ex:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alibroker.conformance.exchange import Exchange
+from alibroker.conformance.ledger import Entry
 from alibroker.conformance.offers import Offer
 from alibroker.conformance.settings import Settings
 
@@ -29,7 +30,14 @@ class Resource:
     """What the last 202 called its operation."""
     outcome: str = ""
     """How the last operation ended: `succeeded`, `failed`, or what came instead of an end."""
+    updated: str = ""
+    """How the last update ended, in the same words."""
     last_poll: Exchange | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it is."""
+        return "binding" if self.binding else "instance"
 
     @property
     def accepted(self) -> Exchange | None:
@@ -45,6 +53,12 @@ class Resource:
     def asynchronous(self) -> bool:
         """Whether it was created asynchronously."""
         return self.accepted is not None and self.accepted.has(202)
+
+
+def listed(entry: Entry) -> Resource:
+    """Return what an entry of the ledger stands for, as far as a delete has to know."""
+    offer = Offer({"id": entry.service_id}, {"id": entry.plan_id})
+    return Resource(offer, entry.instance, entry.binding)
 
 
 class Subject:
@@ -75,8 +89,8 @@ class Subject:
         """Binding with an id that has to be percent-encoded; deleted while it is being made."""
         self.successor = self.bound_to(self.main)
         """Binding that follows the first (rotation)."""
-        self.spoilt = ""
-        """Why the rest of the walk says nothing, if it does not."""
+        self.last = self.bound_to(self.main)
+        """Binding that is there when the instance is asked to go."""
 
     def instance(self) -> Resource:
         """Return an instance that nobody has asked for yet."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
@@ -23,14 +24,30 @@ STYLES = {
 }
 
 
+MAX_PROBLEMS: Final = 10
+"""Problems of a check that are listed."""
+MAX_EXCHANGES: Final = 3
+"""Problems of a check that are shown with their requests and answers."""
+MAX_BODY: Final = 600
+"""Characters of a body; the JSON report has more."""
+
+_TELLING_HEADERS: Final = frozenset(
+    {"authorization", "allow", "content-type", "etag", "if-none-match", "location", "retry-after",
+     "www-authenticate"}
+)  # fmt: skip
+
+
 def print_report(console: Console, report: Report, masker: Masker) -> None:
-    """Print the table, what is behind each failure, and a summary."""
+    """Print the tables, what is behind each failure, and a summary."""
     shown = [one for one in report.results if one.remarks != ("not selected",)]
     for offer_label, results in _by_plan(shown):
-        console.print(_table(offer_label, results, masker))
+        run = [one for one in results if one.outcome is not Outcome.SKIPPED]
+        console.print(_table(offer_label, run, masker))
+        _print_skipped(console, results, masker)
         for result in results:
             if result.outcome is Outcome.FAIL:
                 _print_failure(console, result, masker)
+    _print_failures(console, report, masker)
     _print_summary(console, report, shown)
 
 
@@ -80,26 +97,70 @@ def _print_failure(console: Console, result: Result, masker: Masker) -> None:
     check = result.check
     heading = f"\n{check.level} {', '.join(check.rules)}: {check.title} [{check.name}]"
     console.print(Text(heading, style=_style(result)), soft_wrap=True)
-    for problem in result.problems:
+    for number, problem in enumerate(result.problems[:MAX_PROBLEMS]):
         console.print(Text(f"  {masker.text(problem.text)}"), soft_wrap=True)
-        for exchange in problem.exchanges:
+        for exchange in problem.exchanges if number < MAX_EXCHANGES else ():
             console.print(Text(_shown(exchange, masker), style="dim"), soft_wrap=True)
+    if len(result.problems) > MAX_PROBLEMS:
+        console.print(f"  and {len(result.problems) - MAX_PROBLEMS} more: see --json")
     console.print()
+
+
+def _print_skipped(console: Console, results: list[Result], masker: Masker) -> None:
+    reasons: dict[str, list[str]] = {}
+    for result in results:
+        if result.outcome is Outcome.SKIPPED:
+            reasons.setdefault("; ".join(result.remarks), []).append(result.check.name)
+    for reason, names in reasons.items():
+        console.print(
+            Text(f"\nskipped, because {masker.text(reason)}:", style=STYLES[Outcome.SKIPPED]),
+            soft_wrap=True,
+        )
+        console.print(Text(textwrap.indent(textwrap.fill(", ".join(names), 96), "  ")))
+    console.print()
+
+
+def _print_failures(console: Console, report: Report, masker: Masker) -> None:
+    """List what fails once more, where whoever looks at the end of the output sees it."""
+    for result in report.failed(*Level):
+        where = f" ({result.offer.label})" if result.offer else ""
+        more = f" (and {len(result.problems) - 1} more)" if len(result.problems) > 1 else ""
+        console.print(
+            Text(
+                f"{result.check.level} {result.check.name}{where}: "
+                f"{masker.text(result.problems[0].text)}{more}",
+                style=_style(result),
+            ),
+            soft_wrap=True,
+        )
 
 
 def _shown(exchange: Exchange, masker: Masker) -> str:
     shown = masker.shown(exchange)
     request, answer = shown["request"], shown["answer"]
     lines = [f"> {request['method']} {request['target']}"]
-    lines += [f"> {name}: {value}" for name, value in request["headers"].items()]
-    lines += [f"> {request['body']}"] if request["body"] is not None else []
+    lines += [f"> {line}" for line in _telling(request["headers"])]
+    lines += [f"> {_cut(request['body'])}"] if request["body"] is not None else []
     if answer is None:
         lines.append(f"< {shown['trouble']}")
     else:
         lines.append(f"< {answer['status']}")
-        lines += [f"< {name}: {value}" for name, value in answer["headers"].items()]
-        lines += [f"< {answer['body']}"] if answer["body"] else []
+        lines += [f"< {line}" for line in _telling(answer["headers"])]
+        lines += [f"< {_cut(answer['body'])}"] if answer["body"] else []
     return textwrap.indent("\n".join(lines), "    ")
+
+
+def _telling(headers: Mapping[str, str]) -> list[str]:
+    """Return the headers that OSB, or whoever looks for a mistake, cares about."""
+    return [
+        f"{name}: {value}"
+        for name, value in headers.items()
+        if name.lower() in _TELLING_HEADERS or name.lower().startswith("x-broker-")
+    ]
+
+
+def _cut(body: str) -> str:
+    return body if len(body) <= MAX_BODY else f"{body[:MAX_BODY]} ..."
 
 
 def _print_summary(console: Console, report: Report, shown: list[Result]) -> None:

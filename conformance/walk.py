@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 
 from alibroker.conformance.checks import Stage
+from alibroker.conformance.exchange import Exchange
 from alibroker.conformance.offers import Offer
-from alibroker.conformance.platform import create, finish, note_request, put, remove
+from alibroker.conformance.platform import (
+    create,
+    finish,
+    note_request,
+    put,
+    remove,
+    wait_until_idle,
+)
 from alibroker.conformance.session import Session
-from alibroker.conformance.subject import Resource
+from alibroker.conformance.subject import Resource, listed
 
 AT_ONCE = 4
 """Identical requests that are sent at the same time."""
@@ -82,16 +90,18 @@ def _enter_creating(session: Session) -> None:
 
 
 def _enter_ready(session: Session) -> None:
-    _succeed(session, session.subject.main, "the instance was not created")
+    _succeed(session, session.subject.main)
 
 
 def _enter_binding(session: Session) -> None:
+    # An update that was asked for while the instance was being created may be going on.
+    wait_until_idle(session, session.subject.main)
     _at_once(session, session.subject.first)
 
 
 def _enter_bound(session: Session) -> None:
     subject = session.subject
-    _succeed(session, subject.first, "the binding was not created")
+    _succeed(session, subject.first)
     # One of them is for no app, as Cloud Foundry's service keys are.
     subject.second.body = subject.without(subject.second.body, "app_guid", "bind_resource")
     both = (subject.second, subject.third)
@@ -106,22 +116,36 @@ def _enter_unbinding(session: Session) -> None:
 
 
 def _enter_unbound(session: Session) -> None:
-    _end(session, session.subject.first, "the binding was not deleted")
+    _end(session, session.subject.first)
 
 
-def _enter_idle(session: Session) -> None:
+def _enter_last_binding(session: Session) -> None:
+    if session.subject.main.removal is not None:
+        raise CannotError("the instance was deleted by a request that was to be refused")
+    create(session, session.subject.last)
+    _succeed(session, session.subject.last)
+
+
+def _leave_last_binding(session: Session) -> None:
+    if session.subject.main.removal is None:
+        settle(session, session.subject.last)
+
+
+def _settle_bindings(session: Session) -> None:
     subject = session.subject
-    known = (subject.first, subject.second, subject.third, subject.successor)
-    for binding in known:
+    for binding in (subject.first, subject.second, subject.third, subject.successor):
         settle(session, binding)
     # A broker that accepts what it should refuse has more of them.
     for entry in session.ledger.entries():
         if entry.binding and entry.instance == subject.main.instance:
-            settle(session, Resource(subject.offer, entry.instance, entry.binding))
+            settle(session, listed(entry))
 
 
 def _enter_deleting(session: Session) -> None:
     subject = session.subject
+    if subject.main.removal is not None:
+        # A request that was to be refused was not.
+        return
     if subject.synchronous.accepted is None:
         # Nothing was deleted synchronously yet.
         remove(session, subject.main, incomplete=False)
@@ -131,11 +155,13 @@ def _enter_deleting(session: Session) -> None:
 
 
 def _enter_deleted(session: Session) -> None:
-    _end(session, session.subject.main, "the instance was not deleted")
+    _end(session, session.subject.main)
 
 
 def _enter_orphan(session: Session) -> None:
-    orphan = session.subject.orphan
+    main, orphan = session.subject.main, session.subject.orphan
+    if main.requested and main.accepted is None:
+        raise CannotError(_not_created(main))
     orphan.requested.append(put(session, orphan, throw_away=True))
 
 
@@ -152,22 +178,28 @@ def _at_once(session: Session, resource: Resource) -> None:
         resource.operation = resource.accepted.text("operation") or None
 
 
-def _succeed(session: Session, resource: Resource, otherwise: str) -> None:
+def _succeed(session: Session, resource: Resource) -> None:
     if resource.accepted is None:
-        answers = ", ".join(sorted({one.outcome for one in resource.requested}))
-        raise CannotError(f"{otherwise}: {answers}")
+        raise CannotError(_not_created(resource))
     outcome = finish(session, resource)
     if outcome != "succeeded":
-        raise CannotError(f"{otherwise}: {outcome}")
+        raise CannotError(f"the {resource.kind} was not created: {outcome}")
 
 
-def _end(session: Session, resource: Resource, otherwise: str) -> None:
+def _end(session: Session, resource: Resource) -> None:
     if resource.removal is None:
-        answers = ", ".join(sorted({one.outcome for one in resource.removed}))
-        raise CannotError(f"{otherwise}: {answers}")
+        raise CannotError(f"the {resource.kind} was not deleted: {_answers(resource.removed)}")
     outcome = finish(session, resource)
     if outcome != "succeeded":
-        raise CannotError(f"{otherwise}: {outcome}")
+        raise CannotError(f"the {resource.kind} was not deleted: {outcome}")
+
+
+def _not_created(resource: Resource) -> str:
+    return f"the {resource.kind} was not created: {_answers(resource.requested)}"
+
+
+def _answers(exchanges: list[Exchange]) -> str:
+    return ", ".join(sorted({one.explained for one in exchanges}))
 
 
 STEPS: dict[Stage, Step] = {
@@ -179,7 +211,10 @@ STEPS: dict[Stage, Step] = {
     Stage.BOUND: Step(_enter_bound, Stage.BINDING, bindings=3, for_bindings=True),
     Stage.UNBINDING: Step(_enter_unbinding, Stage.BOUND, for_bindings=True),
     Stage.UNBOUND: Step(_enter_unbound, Stage.UNBINDING, for_bindings=True),
-    Stage.IDLE: Step(_enter_idle, Stage.READY),
+    Stage.IDLE: Step(_settle_bindings, Stage.READY),
+    Stage.LAST_BINDING: Step(
+        _enter_last_binding, Stage.IDLE, _leave_last_binding, bindings=1, for_bindings=True
+    ),
     Stage.DELETING: Step(_enter_deleting, Stage.IDLE),
     Stage.DELETED: Step(_enter_deleted, Stage.DELETING),
     Stage.ORPHAN: Step(_enter_orphan, instances=1),

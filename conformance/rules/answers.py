@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
 from typing import Any, Final
 
-from alibroker.conformance.checks import Findings, Level, Problem, Stage, check
+from alibroker.conformance.checks import (
+    Findings,
+    Level,
+    NotApplicableError,
+    Problem,
+    Stage,
+    check,
+)
 from alibroker.conformance.exchange import Exchange, Kind
 from alibroker.conformance.session import Session
 
-ERRORS: Final = 400
-NOT_MODIFIED: Final = 304
+Texts = Iterable[str]
 
 MAX_SHOWN: Final = 5
 """Problems of one kind that are listed."""
@@ -46,20 +53,40 @@ def answered(session: Session) -> Iterator[Exchange]:
     """Yield the exchanges with the OSB API that have an answer with a body to look at."""
     for exchange in session.exchanges:
         known = exchange.request.kind is not Kind.OTHER
-        if known and exchange.answer is not None and exchange.status != NOT_MODIFIED:
+        if known and exchange.answer is not None and not exchange.has(304):
             yield exchange
 
 
-def collected(session: Session, find: Callable[[Exchange], Iterator[str]]) -> Findings:
-    """Find problems in all exchanges; the same one is shown once per endpoint and status."""
+def collected(
+    session: Session,
+    what: str,
+    about: Callable[[Exchange], bool],
+    find: Callable[[Exchange], Texts],
+) -> Findings:
+    """Find problems in all answers of a kind; the same one is shown once per endpoint and status.
+
+    Args:
+        session: the whole run.
+        what: names the kind, for runs in which there was none.
+        about: whether an answer is of that kind.
+        find: returns what is wrong with one.
+    """
+    exchanges = [exchange for exchange in answered(session) if about(exchange)]
+    if not exchanges:
+        raise NotApplicableError(f"there was no {what}")
     seen: set[tuple[str, Kind, int]] = set()
-    for exchange in answered(session):
+    for exchange in exchanges:
         for text in find(exchange):
             kind = (text, exchange.request.kind, exchange.status)
             if kind not in seen and len(seen) < MAX_SHOWN:
                 seen.add(kind)
                 where = exchange.request.kind.name.lower().replace("_", " ")
                 yield Problem(f"{where}, {exchange.status}: {text}", (exchange,))
+
+
+def is_error(exchange: Exchange) -> bool:
+    """Tell whether an answer says that something went wrong."""
+    return exchange.status >= HTTPStatus.BAD_REQUEST
 
 
 @check(
@@ -71,13 +98,10 @@ def collected(session: Session, find: Callable[[Exchange], Iterator[str]]) -> Fi
 def answers_are_objects(session: Session) -> Findings:
     """Look at the bodies that platforms read."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        if exchange.status in (200, 201, 202, 409, 410, 422) and not isinstance(
-            exchange.document, dict
-        ):
-            yield "no JSON object"
+    def about(exchange: Exchange) -> bool:
+        return exchange.accepted or exchange.has(409, 410, 422)
 
-    return collected(session, find)
+    return collected(session, "such answer", about, _no_object)
 
 
 @check(
@@ -88,12 +112,12 @@ def answers_are_objects(session: Session) -> Findings:
 )
 def errors_are_objects(session: Session) -> Findings:
     """Look at the bodies of errors."""
+    return collected(session, "error", is_error, _no_object)
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        if exchange.status >= ERRORS and not isinstance(exchange.document, dict):
-            yield "no JSON object"
 
-    return collected(session, find)
+def _no_object(exchange: Exchange) -> Texts:
+    if not isinstance(exchange.document, dict):
+        yield "no JSON object"
 
 
 @check(
@@ -106,12 +130,15 @@ def errors_are_objects(session: Session) -> Findings:
 def answers_say_that_they_are_json(session: Session) -> Findings:
     """Look at the header."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
+    def about(exchange: Exchange) -> bool:
+        return exchange.answer is not None and bool(exchange.answer.body)
+
+    def find(exchange: Exchange) -> Texts:
         value = (exchange.header("Content-Type") or "").partition(";")[0].strip().lower()
-        if exchange.answer and exchange.answer.body and value != "application/json":
+        if value != "application/json":
             yield f"Content-Type {value!r}"
 
-    return collected(session, find)
+    return collected(session, "answer with a body", about, find)
 
 
 @check(
@@ -124,9 +151,7 @@ def answers_say_that_they_are_json(session: Session) -> Findings:
 def errors_have_texts(session: Session) -> Findings:
     """Look at the members of errors."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        if exchange.status < ERRORS:
-            return
+    def find(exchange: Exchange) -> Texts:
         for name in ("error", "description"):
             value = exchange.members.get(name, "-")
             if not isinstance(value, str) or not value:
@@ -134,7 +159,7 @@ def errors_have_texts(session: Session) -> Findings:
         if len(exchange.text("error").split()) > 1:
             yield "error is more than one word"
 
-    return collected(session, find)
+    return collected(session, "error", is_error, find)
 
 
 @check(
@@ -146,11 +171,11 @@ def errors_have_texts(session: Session) -> Findings:
 def refusals_have_a_description(session: Session) -> Findings:
     """Look for a description in refusals that users get to see."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        if exchange.status in (400, 409, 422) and not exchange.text("description"):
+    def find(exchange: Exchange) -> Texts:
+        if not exchange.text("description"):
             yield "no description"
 
-    return collected(session, find)
+    return collected(session, "such refusal", lambda one: one.has(400, 409, 422), find)
 
 
 @check(
@@ -163,11 +188,11 @@ def refusals_have_a_description(session: Session) -> Findings:
 def codes_come_with_their_status(session: Session) -> Findings:
     """Look at known codes."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        if exchange.text("error") in CODES and not exchange.has(422):
+    def find(exchange: Exchange) -> Texts:
+        if not exchange.has(422):
             yield exchange.text("error")
 
-    return collected(session, find)
+    return collected(session, "such error code", lambda one: one.text("error") in CODES, find)
 
 
 @check(
@@ -179,12 +204,14 @@ def codes_come_with_their_status(session: Session) -> Findings:
 def descriptions_are_literal(session: Session) -> Findings:
     """Compare descriptions."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        wanted = LITERAL.get(exchange.text("error"))
-        if wanted and exchange.has(422) and exchange.text("description") != wanted:
+    def about(exchange: Exchange) -> bool:
+        return exchange.has(422) and exchange.text("error") in LITERAL
+
+    def find(exchange: Exchange) -> Texts:
+        if exchange.text("description") != LITERAL[exchange.text("error")]:
             yield f"{exchange.text('error')} with another description"
 
-    return collected(session, find)
+    return collected(session, "such error code", about, find)
 
 
 @check(
@@ -198,21 +225,23 @@ def descriptions_are_literal(session: Session) -> Findings:
 )
 def usability_is_where_it_belongs(session: Session) -> Findings:
     """Look for them in answers about anything but a failed update or deprovision."""
+    allowed = {
+        "instance_usable": (Kind.UPDATE, Kind.DEPROVISION, Kind.POLL_INSTANCE),
+        "update_repeatable": (Kind.UPDATE, Kind.POLL_INSTANCE),
+    }
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        kind = exchange.request.kind
-        failed = exchange.status >= ERRORS or exchange.text("state") == "failed"
-        allowed = {
-            "instance_usable": (Kind.UPDATE, Kind.DEPROVISION, Kind.POLL_INSTANCE),
-            "update_repeatable": (Kind.UPDATE, Kind.POLL_INSTANCE),
-        }
-        for name, kinds in allowed.items():
-            if name in exchange.members and not (failed and kind in kinds):
+    def find(exchange: Exchange) -> Texts:
+        failed = is_error(exchange) or exchange.text("state") == "failed"
+        for name in allowed.keys() & exchange.members.keys():
+            if not (failed and exchange.request.kind in allowed[name]):
                 yield name
-            elif not isinstance(exchange.members.get(name, True), bool):
+            elif not isinstance(exchange.members[name], bool):
                 yield f"{name} is no boolean"
 
-    return collected(session, find)
+    def about(exchange: Exchange) -> bool:
+        return not allowed.keys().isdisjoint(exchange.members)
+
+    return collected(session, "answer that has them", about, find)
 
 
 @check(
@@ -225,13 +254,15 @@ def usability_is_where_it_belongs(session: Session) -> Findings:
 def no_nulls(session: Session) -> Findings:
     """Look for null."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        if exchange.status in (200, 201, 202):
-            for name in _REJECTED_NULLS.get(exchange.request.kind, ()):
-                if name in exchange.members and exchange.members[name] is None:
-                    yield f"{name} is null"
+    def about(exchange: Exchange) -> bool:
+        return exchange.accepted and exchange.request.kind in _REJECTED_NULLS
 
-    return collected(session, find)
+    def find(exchange: Exchange) -> Texts:
+        for name in _REJECTED_NULLS[exchange.request.kind]:
+            if name in exchange.members and exchange.members[name] is None:
+                yield f"{name} is null"
+
+    return collected(session, "accepted request", about, find)
 
 
 @check(
@@ -243,9 +274,12 @@ def no_nulls(session: Session) -> Findings:
 def dashboard_is_a_url(session: Session) -> Findings:
     """Look at provision, update and fetch."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        value: Any = exchange.members.get("dashboard_url")
-        if exchange.accepted and value is not None and not (isinstance(value, str) and value):
+    def about(exchange: Exchange) -> bool:
+        return exchange.accepted and exchange.members.get("dashboard_url") is not None
+
+    def find(exchange: Exchange) -> Texts:
+        value: Any = exchange.members["dashboard_url"]
+        if not isinstance(value, str) or not value:
             yield f"dashboard_url is {value!r}"
 
-    return collected(session, find)
+    return collected(session, "answer with a dashboard_url", about, find)

@@ -15,6 +15,7 @@ from alibroker.conformance.checks import (
 )
 from alibroker.conformance.exchange import Exchange
 from alibroker.conformance.platform import fetch, finish, put
+from alibroker.conformance.rules.applicability import need_another, need_bindable
 from alibroker.conformance.rules.creating import for_another_app
 from alibroker.conformance.rules.fetching import holds_data, wrong_types
 from alibroker.conformance.session import Session
@@ -45,7 +46,7 @@ def binds_to_unbindable_plans_are_refused(session: Session) -> Findings:
 def incomplete_binds_are_refused(session: Session) -> Findings:
     """Leave out, empty and spoil members."""
     subject = session.subject
-    _bindable(session)
+    need_bindable(session.subject.offer)
     for name in ("service_id", "plan_id"):
         body = subject.first.body
         for what, spoilt in (
@@ -71,12 +72,43 @@ def incomplete_binds_are_refused(session: Session) -> Findings:
 )
 def binds_of_unknown_offers_are_refused(session: Session) -> Findings:
     """Name what is not in the catalog."""
-    _bindable(session)
+    need_bindable(session.subject.offer)
     subject = session.subject
     for name in ("service_id", "plan_id"):
         body = {**subject.first.body, name: "conformance-unknown"}
         exchange = put(session, subject.bound_to(subject.main), body=body)
         yield from unless_refused(exchange, f"bind with unknown {name}")
+
+
+@check(
+    "BND-15",
+    level=Level.SHOULD,
+    stage=Stage.READY,
+    title="A bind that names another plan than the instance's is refused with 400",
+)
+def binds_of_another_plan_are_refused(session: Session) -> Findings:
+    """Name a plan that the catalog has and the instance has not."""
+    subject = session.subject
+    need_bindable(subject.offer)
+    other = need_another(session.offers, subject.offer)
+    binding = subject.bound_to(subject.main)
+    binding.offer = other
+    exchange = put(session, binding, body={**binding.body, **other.ids})
+    yield from unless(exchange, (400,), "bind with another plan")
+
+
+@check(
+    "BND-15",
+    level=Level.SHOULD,
+    stage=Stage.BOUND,
+    title="So is one with the id of a binding that is there, or it is a conflict: 409",
+)
+def repeated_binds_of_another_plan_are_refused(session: Session) -> Findings:
+    """Repeat the bind with another plan."""
+    first = session.subject.first
+    other = need_another(session.offers, first.offer)
+    exchange = put(session, first, body={**first.body, **other.ids})
+    yield from unless(exchange, (400, 409), "the bind again, with another plan")
 
 
 @check(
@@ -92,7 +124,7 @@ def bind_is_accepted(session: Session) -> Findings:
         raise NotApplicableError("bindings of this plan are asynchronous, which 2.13 has not")
     if not any(exchange.status in (201, 202) for exchange in exchanges):
         hint = " (does it need --bind-parameters?)" if exchanges[0].has(400) else ""
-        yield Problem(f"bind: {exchanges[0].outcome}, not 201 or 202{hint}", (exchanges[0],))
+        yield Problem(f"bind: {exchanges[0].explained}, not 201 or 202{hint}", (exchanges[0],))
 
 
 @check(
@@ -203,8 +235,3 @@ def _data(session: Session, binding: Resource) -> Exchange | None:
         if exchange.members.get("credentials"):
             return exchange
     return None
-
-
-def _bindable(session: Session) -> None:
-    if not session.subject.offer.bindable:
-        raise NotApplicableError("the plan is not bindable")

@@ -84,6 +84,7 @@ def catalog_is_an_object_with_services(session: Session) -> Findings:
 
 @check(
     "OFF-1",
+    "BND-3",
     level=Level.MUST,
     stage=Stage.CATALOG,
     title="Offerings have id, name, description, bindable and at least one plan",
@@ -161,6 +162,7 @@ def ids_are_unique(session: Session) -> Findings:
 
 @check(
     "OFF-4",
+    "CAT-7",
     level=Level.MUST,
     stage=Stage.CATALOG,
     title="Names are unique: of offerings in the catalog, of plans in their offering",

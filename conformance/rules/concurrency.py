@@ -18,6 +18,7 @@ from alibroker.conformance.checks import (
 )
 from alibroker.conformance.exchange import Exchange
 from alibroker.conformance.platform import fetch, finish, is_running, patch, put, remove
+from alibroker.conformance.rules.applicability import need_retrievable
 from alibroker.conformance.rules.provisioning import different
 from alibroker.conformance.session import Session
 
@@ -122,8 +123,7 @@ def different_binds_at_once(session: Session) -> Findings:
 def fetches_at_once(session: Session) -> Findings:
     """Fetch the instance four times at once."""
     main = session.subject.main
-    if not main.offer.instances_retrievable:
-        raise NotApplicableError("instances are not retrievable")
+    need_retrievable(main)
     exchanges = session.together([partial(fetch, session, main)] * 4)
     odd = [one for one in exchanges if one.status != exchanges[0].status]
     if odd:

@@ -20,6 +20,7 @@ from alibroker.conformance.checks import (
 )
 from alibroker.conformance.exchange import Exchange
 from alibroker.conformance.platform import fetch, finish, is_running, poll, put
+from alibroker.conformance.rules.applicability import need_retrievable
 from alibroker.conformance.rules.provisioning import put_different
 from alibroker.conformance.session import Session
 from alibroker.conformance.subject import Resource
@@ -62,8 +63,7 @@ def different_provision_conflicts_while_creating(session: Session) -> Findings:
 def unfinished_instances_are_not_found(session: Session) -> Findings:
     """Fetch it."""
     main = session.subject.main
-    if not main.offer.instances_retrievable:
-        raise NotApplicableError("instances are not retrievable")
+    need_retrievable(main)
     exchange = _while_running(session, main, lambda: fetch(session, main))
     yield from unless(exchange, (404,), "fetching an instance that is being created")
 
@@ -152,8 +152,7 @@ def different_bind_conflicts_while_binding(session: Session) -> Findings:
 def unfinished_bindings_are_not_found(session: Session) -> Findings:
     """Fetch it."""
     first = session.subject.first
-    if not first.offer.bindings_retrievable:
-        raise NotApplicableError("bindings are not retrievable")
+    need_retrievable(first)
     exchange = _while_running(session, first, lambda: fetch(session, first))
     yield from unless(exchange, (404,), "fetching a binding that is being created")
 

@@ -10,9 +10,18 @@ from alibroker.conformance.checks import (
     Remark,
     Stage,
     check,
+    if_broken,
     unless,
+    unless_refused,
 )
-from alibroker.conformance.platform import delete, fetch, finish, is_running, poll
+from alibroker.conformance.platform import delete, fetch, poll
+from alibroker.conformance.rules import deletion
+from alibroker.conformance.rules.applicability import (
+    need_another,
+    need_asynchronous_deletion,
+    need_retrievable,
+    need_undeleted,
+)
 from alibroker.conformance.session import Session
 
 
@@ -24,17 +33,46 @@ from alibroker.conformance.session import Session
 )
 def incomplete_deprovisions_are_refused(session: Session) -> Findings:
     """Leave out, and empty, each of them."""
+    need_undeleted(session.subject.main)
+    yield from deletion.needs_both_ids(session, session.subject.main, "deprovision")
+
+
+@check(
+    "DEP-7",
+    level=Level.SHOULD,
+    stage=Stage.IDLE,
+    title="A deprovision that names another plan is refused, and not as if there were nothing",
+)
+def deprovisions_of_another_plan_are_refused(session: Session) -> Findings:
+    """Name a plan that the instance does not have: after 410 a platform would forget it."""
     main = session.subject.main
-    for name in main.offer.ids:
-        for what, ids in (
-            ("missing", {key: id_ for key, id_ in main.offer.ids.items() if key != name}),
-            ("empty", {**main.offer.ids, name: ""}),
-        ):
-            exchange = delete(session, main, ids=ids)
-            yield from unless(exchange, (400,), f"deprovision with {name} {what}")
-            if exchange.accepted:
-                session.subject.spoilt = "the instance was deleted by a request without ids"
-                return
+    need_undeleted(main)
+    exchange = delete(session, main, ids=need_another(session.offers, main.offer).ids)
+    deletion.adopt(main, exchange)
+    yield from unless_refused(exchange, "deprovision with another plan")
+    if exchange.has(410):
+        yield Problem("The instance is there, but said to be gone: 410", (exchange,))
+
+
+@check(
+    "DEP-4",
+    level=Level.SHOULD,
+    stage=Stage.LAST_BINDING,
+    title="A deprovision of what is still bound is accepted, or refused with a reason",
+)
+def bound_instances_are_kept_for_a_reason(session: Session) -> Findings:
+    """Delete the instance of a binding: platforms unbind first, but may be wrong about it."""
+    main = session.subject.main
+    exchange = delete(session, main)
+    if deletion.adopt(main, exchange):
+        yield Remark("accepted")
+        return
+    yield Remark(f"answered {exchange.outcome}")
+    yield from unless_refused(exchange, "deprovision of what is bound")
+    if exchange.has(404, 410):
+        yield Problem(f"What is bound is there, but: {exchange.outcome}", (exchange,))
+    elif exchange.refused and not exchange.text("description"):
+        yield Problem("The refusal does not say that there are bindings", (exchange,))
 
 
 @check(
@@ -63,15 +101,7 @@ def deprovision_is_accepted(session: Session) -> Findings:
 )
 def repeated_deprovision_joins(session: Session) -> Findings:
     """Repeat the deprovision."""
-    main = session.subject.main
-    if main.removal is None or not main.removal.has(202):
-        raise NotApplicableError("nothing is deleted asynchronously")
-    exchange = delete(session, main)
-    if not is_running(session, main):
-        raise NotApplicableError("the operation ended too soon to look at it")
-    yield from unless(exchange, (202,), "the same deprovision again")
-    if exchange.has(202) and exchange.text("operation") != (main.operation or ""):
-        yield Problem("The operation is another one", (main.removal, exchange))
+    return deletion.joins(session, session.subject.main, "deprovision")
 
 
 @check(
@@ -83,12 +113,7 @@ def repeated_deprovision_joins(session: Session) -> Findings:
 )
 def deprovision_succeeds(session: Session) -> Findings:
     """Wait for it."""
-    main = session.subject.main
-    if main.removal is None:
-        raise NotApplicableError("the deprovision was not accepted")
-    outcome = finish(session, main)
-    if outcome != "succeeded":
-        yield Problem(f"deprovision: {outcome}", (main.last_poll or main.removal,))
+    return deletion.succeeds(session, session.subject.main, "deprovision")
 
 
 @check(
@@ -99,7 +124,7 @@ def deprovision_succeeds(session: Session) -> Findings:
 )
 def deprovisioned_instances_are_gone(session: Session) -> Findings:
     """Repeat the deprovision."""
-    yield from unless(delete(session, session.subject.main), (410,), "the same deprovision again")
+    return deletion.leaves_nothing_to_delete(session, session.subject.main, "deprovision")
 
 
 @check(
@@ -111,10 +136,7 @@ def deprovisioned_instances_are_gone(session: Session) -> Findings:
 )
 def deprovisioned_instances_are_not_found(session: Session) -> Findings:
     """Fetch it."""
-    main = session.subject.main
-    if not main.offer.instances_retrievable:
-        raise NotApplicableError("instances are not retrievable")
-    yield from unless(fetch(session, main), (404,), "fetching a deleted instance")
+    return deletion.leaves_nothing_to_fetch(session, session.subject.main)
 
 
 @check(
@@ -126,13 +148,8 @@ def deprovisioned_instances_are_not_found(session: Session) -> Findings:
     title="A poll after a deprovision is answered with 200, 410 or 404",
 )
 def polls_after_deprovision(session: Session) -> Findings:
-    """Poll after the end: the specification can be read in three ways."""
-    main = session.subject.main
-    if main.removal is None or not main.removal.has(202):
-        raise NotApplicableError("nothing was deleted asynchronously")
-    exchange = poll(session, main)
-    yield from unless(exchange, (200, 404, 410), "poll after a deprovision")
-    yield Remark(f"answers {exchange.outcome} {exchange.text('state')}".strip())
+    """Poll after the end."""
+    return deletion.can_be_polled(session, session.subject.main, "a deprovision")
 
 
 @check(
@@ -145,6 +162,24 @@ def polls_after_deprovision(session: Session) -> Findings:
 def results_are_not_forgotten(session: Session) -> Findings:
     """Poll after the end: after 404 Cloud Foundry would go on polling for days."""
     main = session.subject.main
-    if main.removal is None or not main.removal.has(202):
-        raise NotApplicableError("nothing was deleted asynchronously")
+    need_asynchronous_deletion(main)
     yield from unless(poll(session, main), (200, 410), "poll after a deprovision")
+
+
+@check(
+    "DEP-4",
+    level=Level.SHOULD,
+    stage=Stage.DELETED,
+    since=(2, 14),
+    title="Bindings that were there when an instance was deleted cannot be fetched any more",
+)
+def bindings_do_not_outlive_their_instance(session: Session) -> Findings:
+    """Fetch the last binding, and delete it for good."""
+    last = session.subject.last
+    if last.accepted is None or last.removed:
+        raise NotApplicableError("there were no bindings any more")
+    need_retrievable(last)
+    exchange = fetch(session, last)
+    if exchange.has(200):
+        yield Problem("The binding is there, but its instance is not", (exchange,))
+    yield from if_broken(delete(session, last), "unbind without instance")

@@ -16,6 +16,7 @@ from alibroker.conformance.checks import (
 )
 from alibroker.conformance.exchange import Exchange
 from alibroker.conformance.platform import fetch
+from alibroker.conformance.rules.applicability import need_retrievable
 from alibroker.conformance.session import Session
 from alibroker.conformance.subject import Resource
 
@@ -41,7 +42,7 @@ def instances_can_be_fetched(session: Session) -> Findings:
 )
 def fetched_instance_is_right(session: Session) -> Findings:
     """Compare ids and types of what is there."""
-    exchange = _instance(session)
+    exchange = _found(_instance(session))
     for name, wanted in session.subject.offer.ids.items():
         if exchange.members.get(name, wanted) not in (wanted, None):
             yield Problem(f"{name} is not the one of the provision", (exchange,))
@@ -57,7 +58,7 @@ def fetched_instance_is_right(session: Session) -> Findings:
 )
 def fetched_instance_names_its_plan(session: Session) -> Findings:
     """Look for ids."""
-    exchange = _instance(session)
+    exchange = _found(_instance(session))
     for name in session.subject.offer.ids:
         if name not in exchange.members:
             yield Problem(f"{name} is missing", (exchange,))
@@ -72,7 +73,7 @@ def fetched_instance_names_its_plan(session: Session) -> Findings:
 )
 def hints_are_accepted(session: Session) -> Findings:
     """Fetch with ids in the query."""
-    _instance(session)
+    _found(_instance(session))
     exchange = fetch(session, session.subject.main, tuple(session.subject.offer.ids.items()))
     yield from unless(exchange, (200,), "fetching the instance with hints")
 
@@ -104,7 +105,7 @@ def bindings_can_be_fetched(session: Session) -> Findings:
 def fetched_binding_has_credentials(session: Session) -> Findings:
     """Look for what an application needs."""
     first = session.subject.first
-    exchange = _binding(session, first)
+    exchange = _found(_binding(session, first))
     kinds = {
         "credentials": dict,
         "syslog_drain_url": str,
@@ -135,13 +136,16 @@ def holds_data(exchange: Exchange) -> bool:
 
 
 def _instance(session: Session) -> Exchange:
-    main = session.subject.main
-    if not main.offer.instances_retrievable:
-        raise NotApplicableError("instances are not retrievable")
-    return fetch(session, main)
+    need_retrievable(session.subject.main)
+    return fetch(session, session.subject.main)
 
 
 def _binding(session: Session, binding: Resource) -> Exchange:
-    if not binding.offer.bindings_retrievable:
-        raise NotApplicableError("bindings are not retrievable")
+    need_retrievable(binding)
     return fetch(session, binding)
+
+
+def _found(exchange: Exchange) -> Exchange:
+    if not exchange.has(200):
+        raise NotApplicableError(f"fetching is answered {exchange.explained}")
+    return exchange

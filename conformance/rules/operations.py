@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, Final
 
 from alibroker.conformance.checks import Findings, Level, Stage, check
 from alibroker.conformance.exchange import Exchange, Kind
-from alibroker.conformance.rules.answers import collected
+from alibroker.conformance.rules.answers import Texts, collected
 from alibroker.conformance.session import Session
 
 MAX_OPERATION: Final = 10_000
@@ -24,6 +23,7 @@ _BINDING_DATA: Final = (
     "volume_mounts",
     "endpoints",
 )
+_FORMED: Final = ("endpoints", "volume_mounts", "metadata")
 _PERMISSIONS: Final = {
     "syslog_drain_url": "syslog_drain",
     "route_service_url": "route_forwarding",
@@ -42,11 +42,11 @@ _PORTS = re.compile(r"\d{1,5}(-\d{1,5})?")
 def asynchrony_was_permitted(session: Session) -> Findings:
     """Look at all requests that were answered 202."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        if exchange.has(202) and not exchange.request.incomplete:
+    def find(exchange: Exchange) -> Texts:
+        if not exchange.request.incomplete:
             yield "asynchronous without permission"
 
-    return collected(session, find)
+    return collected(session, "answer 202", lambda one: one.has(202), find)
 
 
 @check(
@@ -58,16 +58,17 @@ def asynchrony_was_permitted(session: Session) -> Findings:
 def operations_are_short(session: Session) -> Findings:
     """Look at all answers 202."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        value = exchange.members.get("operation")
-        if not exchange.has(202) or value is None:
-            return
+    def about(exchange: Exchange) -> bool:
+        return exchange.has(202) and exchange.members.get("operation") is not None
+
+    def find(exchange: Exchange) -> Texts:
+        value = exchange.members["operation"]
         if not isinstance(value, str):
             yield "operation is no string"
         elif not 0 < len(value) <= MAX_OPERATION:
             yield f"operation has {len(value)} characters"
 
-    return collected(session, find)
+    return collected(session, "answer 202 with an operation", about, find)
 
 
 @check(
@@ -79,13 +80,12 @@ def operations_are_short(session: Session) -> Findings:
 def polls_have_a_state(session: Session) -> Findings:
     """Look at all polls."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        if exchange.request.kind in _POLLS and exchange.has(200):
-            state = exchange.members.get("state")
-            if state not in STATES:
-                yield f"state is {state!r}"
+    def find(exchange: Exchange) -> Texts:
+        state = exchange.members.get("state")
+        if state not in STATES:
+            yield f"state is {state!r}"
 
-    return collected(session, find)
+    return collected(session, "poll answered 200", _is_state, find)
 
 
 @check(
@@ -97,13 +97,15 @@ def polls_have_a_state(session: Session) -> Findings:
 def polls_have_a_description(session: Session) -> Findings:
     """Look at all polls."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        if exchange.request.kind in _POLLS and exchange.has(200):
-            value = exchange.members.get("description", "-")
-            if not isinstance(value, str) or not value:
-                yield f"description is {value!r}"
+    def about(exchange: Exchange) -> bool:
+        return _is_state(exchange) and "description" in exchange.members
 
-    return collected(session, find)
+    def find(exchange: Exchange) -> Texts:
+        value = exchange.members["description"]
+        if not isinstance(value, str) or not value:
+            yield f"description is {value!r}"
+
+    return collected(session, "poll with a description", about, find)
 
 
 @check(
@@ -116,12 +118,15 @@ def polls_have_a_description(session: Session) -> Findings:
 def retry_after_is_a_number(session: Session) -> Findings:
     """Look at all polls."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        value = exchange.header("Retry-After")
-        if exchange.request.kind in _POLLS and value is not None and not value.isdecimal():
+    def about(exchange: Exchange) -> bool:
+        return exchange.request.kind in _POLLS and exchange.header("Retry-After") is not None
+
+    def find(exchange: Exchange) -> Texts:
+        value = exchange.header("Retry-After") or ""
+        if not value.isdecimal():
             yield f"Retry-After is {value!r}"
 
-    return collected(session, find)
+    return collected(session, "poll with Retry-After", about, find)
 
 
 @check(
@@ -134,13 +139,15 @@ def retry_after_is_a_number(session: Session) -> Findings:
 def no_credentials_too_early(session: Session) -> Findings:
     """Look at all binds answered 202."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        if exchange.request.kind is Kind.BIND and exchange.has(202):
-            for name in _BINDING_DATA:
-                if exchange.members.get(name) is not None:
-                    yield f"has {name}"
+    def about(exchange: Exchange) -> bool:
+        return exchange.request.kind is Kind.BIND and exchange.has(202)
 
-    return collected(session, find)
+    def find(exchange: Exchange) -> Texts:
+        for name in _BINDING_DATA:
+            if exchange.members.get(name) is not None:
+                yield f"has {name}"
+
+    return collected(session, "bind answered 202", about, find)
 
 
 @check(
@@ -156,13 +163,12 @@ def bindings_keep_to_permissions(session: Session) -> Findings:
         required = subject.offer.service.get("requires")
         granted.update(one for one in (required or ()) if isinstance(one, str))
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        if exchange.request.kind in _BINDINGS and exchange.accepted:
-            for name, permission in _PERMISSIONS.items():
-                if exchange.members.get(name) and permission not in granted:
-                    yield f"{name} without {permission}"
+    def find(exchange: Exchange) -> Texts:
+        for name, permission in _PERMISSIONS.items():
+            if exchange.members.get(name) and permission not in granted:
+                yield f"{name} without {permission}"
 
-    return collected(session, find)
+    return collected(session, "binding to look into", _is_binding, find)
 
 
 @check(
@@ -177,9 +183,10 @@ def bindings_keep_to_permissions(session: Session) -> Findings:
 def binding_data_has_its_form(session: Session) -> Findings:
     """Look into bindings."""
 
-    def find(exchange: Exchange) -> Iterator[str]:
-        if exchange.request.kind not in _BINDINGS or not exchange.accepted:
-            return
+    def about(exchange: Exchange) -> bool:
+        return _is_binding(exchange) and any(exchange.members.get(name) for name in _FORMED)
+
+    def find(exchange: Exchange) -> Texts:
         for endpoint in _items(exchange.members.get("endpoints")):
             yield from _endpoint_faults(endpoint)
         for volume in _items(exchange.members.get("volume_mounts")):
@@ -190,14 +197,22 @@ def binding_data_has_its_form(session: Session) -> Findings:
             if value is not None and not (isinstance(value, str) and _UTC.fullmatch(value)):
                 yield f"metadata.{name} is no time in UTC"
 
-    return collected(session, find)
+    return collected(session, "binding with any of them", about, find)
+
+
+def _is_state(exchange: Exchange) -> bool:
+    return exchange.request.kind in _POLLS and exchange.has(200)
+
+
+def _is_binding(exchange: Exchange) -> bool:
+    return exchange.request.kind in _BINDINGS and exchange.accepted
 
 
 def _items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _endpoint_faults(endpoint: Any) -> Iterator[str]:
+def _endpoint_faults(endpoint: Any) -> Texts:
     if not isinstance(endpoint, dict) or not isinstance(endpoint.get("host"), str):
         yield "an endpoint has no host"
         return
@@ -210,7 +225,7 @@ def _endpoint_faults(endpoint: Any) -> Iterator[str]:
         yield "an endpoint's protocol is unknown"
 
 
-def _volume_faults(volume: Any) -> Iterator[str]:
+def _volume_faults(volume: Any) -> Texts:
     if not isinstance(volume, dict):
         yield "a volume is no object"
         return

@@ -16,6 +16,10 @@ from alibroker.conformance.checks import (
 )
 from alibroker.conformance.exchange import Exchange
 from alibroker.conformance.platform import fetch, put, remove
+from alibroker.conformance.rules.applicability import (
+    need_maintenance_version,
+    need_retrievable,
+)
 from alibroker.conformance.session import Session
 from alibroker.conformance.subject import Resource
 
@@ -102,7 +106,7 @@ def provision_is_accepted(session: Session) -> Findings:
     exchanges = session.subject.main.requested
     if not any(exchange.status in (201, 202) for exchange in exchanges):
         hint = " (does the plan need --parameters?)" if exchanges[0].has(400) else ""
-        yield Problem(f"provision: {exchanges[0].outcome}, not 201 or 202{hint}", (exchanges[0],))
+        yield Problem(f"provision: {exchanges[0].explained}, not 201 or 202{hint}", (exchanges[0],))
 
 
 @check(
@@ -203,8 +207,7 @@ def null_is_as_good_as_none(session: Session) -> Findings:
 def dashboard_comes_first(session: Session) -> Findings:
     """Compare the provision's answer with the instance."""
     main = session.subject.main
-    if not main.offer.instances_retrievable:
-        raise NotApplicableError("instances are not retrievable")
+    need_retrievable(main)
     exchange = fetch(session, main)
     if not exchange.text("dashboard_url"):
         raise NotApplicableError("the instance has no dashboard")
@@ -224,8 +227,7 @@ def dashboard_comes_first(session: Session) -> Findings:
 def maintenance_conflict_at_provision(session: Session) -> Findings:
     """Send a version that is not the catalog's."""
     subject = session.subject
-    if subject.offer.maintenance_version is None:
-        raise NotApplicableError("the plan has no maintenance_info")
+    need_maintenance_version(subject.offer)
     instance = subject.instance()
     info = {"version": "99.99.99-conformance"}
     exchange = put(session, instance, body={**instance.body, "maintenance_info": info})

@@ -13,6 +13,7 @@ from alibroker.conformance.checks import (
     unless_refused,
 )
 from alibroker.conformance.platform import create, fetch, finish, put
+from alibroker.conformance.rules.applicability import need_retrievable, need_rotatable
 from alibroker.conformance.session import Session
 
 
@@ -27,7 +28,7 @@ from alibroker.conformance.session import Session
 def bindings_can_be_rotated(session: Session) -> Findings:
     """Bind with the first binding as predecessor, and without its parameters."""
     subject = session.subject
-    _rotatable(session)
+    need_rotatable(subject.offer)
     subject.successor.body = {
         **subject.offer.ids,
         "context": subject.context,
@@ -51,9 +52,8 @@ def bindings_can_be_rotated(session: Session) -> Findings:
 def both_bindings_are_there(session: Session) -> Findings:
     """Fetch both."""
     subject = session.subject
-    _rotatable(session)
-    if not subject.offer.bindings_retrievable:
-        raise NotApplicableError("bindings are not retrievable")
+    need_rotatable(subject.offer)
+    need_retrievable(subject.first)
     if subject.successor.outcome != "succeeded":
         raise NotApplicableError("there is no second binding")
     yield from unless(fetch(session, subject.first), (200,), "fetching the predecessor")
@@ -73,8 +73,3 @@ def unknown_predecessors_are_refused(session: Session) -> Findings:
     binding = subject.bound_to(subject.main)
     body = {**binding.body, "predecessor_binding_id": subject.bound_to(subject.main).binding}
     yield from unless_refused(put(session, binding, body=body), "bind with unknown predecessor")
-
-
-def _rotatable(session: Session) -> None:
-    if not session.subject.offer.rotatable:
-        raise NotApplicableError("binding_rotatable is not true")

@@ -6,21 +6,13 @@ from alibroker.conformance.checks import (
     Findings,
     Level,
     NotApplicableError,
-    Problem,
     Remark,
     Stage,
     check,
     unless,
 )
-from alibroker.conformance.platform import (
-    delete,
-    fetch,
-    finish,
-    is_running,
-    note_operation,
-    poll,
-    remove,
-)
+from alibroker.conformance.platform import finish, remove
+from alibroker.conformance.rules import deletion
 from alibroker.conformance.session import Session
 
 
@@ -35,17 +27,7 @@ def incomplete_unbinds_are_refused(session: Session) -> Findings:
     second = session.subject.second
     if second.accepted is None or finish(session, second) != "succeeded":
         raise NotApplicableError("there is no second binding")
-    for name in second.offer.ids:
-        for what, ids in (
-            ("missing", {key: id_ for key, id_ in second.offer.ids.items() if key != name}),
-            ("empty", {**second.offer.ids, name: ""}),
-        ):
-            exchange = delete(session, second, ids=ids)
-            yield from unless(exchange, (400,), f"unbind with {name} {what}")
-            if exchange.accepted:
-                second.removed.append(exchange)
-                note_operation(second, exchange)
-                return
+    yield from deletion.needs_both_ids(session, second, "unbind")
 
 
 @check(
@@ -90,15 +72,7 @@ def unbind_is_accepted(session: Session) -> Findings:
 )
 def repeated_unbind_joins(session: Session) -> Findings:
     """Repeat the unbind."""
-    first = session.subject.first
-    if first.removal is None or not first.removal.has(202):
-        raise NotApplicableError("nothing is deleted asynchronously")
-    exchange = delete(session, first)
-    if not is_running(session, first):
-        raise NotApplicableError("the operation ended too soon to look at it")
-    yield from unless(exchange, (202,), "the same unbind again")
-    if exchange.has(202) and exchange.text("operation") != (first.operation or ""):
-        yield Problem("The operation is another one", (first.removal, exchange))
+    return deletion.joins(session, session.subject.first, "unbind")
 
 
 @check(
@@ -109,12 +83,7 @@ def repeated_unbind_joins(session: Session) -> Findings:
 )
 def unbind_succeeds(session: Session) -> Findings:
     """Wait for it."""
-    first = session.subject.first
-    if first.removal is None:
-        raise NotApplicableError("the unbind was not accepted")
-    outcome = finish(session, first)
-    if outcome != "succeeded":
-        yield Problem(f"unbind: {outcome}", (first.last_poll or first.removal,))
+    return deletion.succeeds(session, session.subject.first, "unbind")
 
 
 @check(
@@ -125,7 +94,7 @@ def unbind_succeeds(session: Session) -> Findings:
 )
 def unbound_bindings_are_gone(session: Session) -> Findings:
     """Repeat the unbind."""
-    yield from unless(delete(session, session.subject.first), (410,), "the same unbind again")
+    return deletion.leaves_nothing_to_delete(session, session.subject.first, "unbind")
 
 
 @check(
@@ -137,10 +106,7 @@ def unbound_bindings_are_gone(session: Session) -> Findings:
 )
 def unbound_bindings_are_not_found(session: Session) -> Findings:
     """Fetch it."""
-    first = session.subject.first
-    if not first.offer.bindings_retrievable:
-        raise NotApplicableError("bindings are not retrievable")
-    yield from unless(fetch(session, first), (404,), "fetching a deleted binding")
+    return deletion.leaves_nothing_to_fetch(session, session.subject.first)
 
 
 @check(
@@ -153,9 +119,4 @@ def unbound_bindings_are_not_found(session: Session) -> Findings:
 )
 def polls_after_unbind(session: Session) -> Findings:
     """Poll after the end."""
-    first = session.subject.first
-    if first.removal is None or not first.removal.has(202):
-        raise NotApplicableError("nothing was deleted asynchronously")
-    exchange = poll(session, first)
-    yield from unless(exchange, (200, 404, 410), "poll after an unbind")
-    yield Remark(f"answers {exchange.outcome} {exchange.text('state')}".strip())
+    return deletion.can_be_polled(session, session.subject.first, "an unbind")

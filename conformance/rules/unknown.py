@@ -16,6 +16,7 @@ from alibroker.conformance.checks import (
 )
 from alibroker.conformance.exchange import Exchange
 from alibroker.conformance.platform import delete, fetch, patch, poll, put
+from alibroker.conformance.rules.applicability import need_bindable, need_retrievable
 from alibroker.conformance.session import Session
 from alibroker.conformance.subject import Resource
 
@@ -84,9 +85,9 @@ def polls_of_unknown_bindings_are_not_found(session: Session) -> Findings:
 )
 def unknown_instances_are_not_found(session: Session) -> Findings:
     """Fetch what was never asked for."""
-    if not session.subject.offer.instances_retrievable:
-        raise NotApplicableError("instances are not retrievable")
-    yield from unless(fetch(session, session.subject.instance()), (404,), "unknown instance")
+    instance = session.subject.instance()
+    need_retrievable(instance)
+    yield from unless(fetch(session, instance), (404,), "unknown instance")
 
 
 @check(
@@ -99,8 +100,7 @@ def unknown_instances_are_not_found(session: Session) -> Findings:
 def unknown_bindings_are_not_found(session: Session) -> Findings:
     """Fetch what was never asked for, of an instance that is there and of one that is not."""
     subject = session.subject
-    if not subject.offer.bindings_retrievable:
-        raise NotApplicableError("bindings are not retrievable")
+    need_retrievable(subject.first)
     for what, instance in (("this", subject.main), ("an unknown", subject.instance())):
         exchange = fetch(session, subject.bound_to(instance))
         yield from unless(exchange, (404,), f"unknown binding of {what} instance")
@@ -116,6 +116,19 @@ def unknown_instances_are_gone(session: Session) -> Findings:
     """Delete what was never asked for."""
     exchange = delete(session, session.subject.instance())
     yield from unless(exchange, (410,), "deletion of an unknown instance")
+
+
+@check(
+    "DEP-7",
+    level=Level.SHOULD,
+    stage=Stage.REFUSED,
+    title="The deletion of an unknown instance of an unknown plan is answered with 410 or 400",
+)
+def unknown_instances_of_unknown_plans_are_gone(session: Session) -> Findings:
+    """Delete what was never asked for, with ids that are not in the catalog."""
+    ids = dict.fromkeys(session.subject.offer.ids, UNKNOWN)
+    exchange = delete(session, session.subject.instance(), ids=ids)
+    yield from unless(exchange, (400, 410), "deletion of an unknown instance of an unknown plan")
 
 
 @check(
@@ -139,8 +152,7 @@ def unknown_instances_are_gone_at_once(session: Session) -> Findings:
 )
 def unknown_bindings_are_gone(session: Session) -> Findings:
     """Delete what was never asked for, of an instance that is there."""
-    if not session.subject.offer.bindable:
-        raise NotApplicableError("the plan is not bindable")
+    need_bindable(session.subject.offer)
     exchange = delete(session, session.subject.bound_to(session.subject.main))
     yield from unless(exchange, (410,), "deletion of an unknown binding")
 
@@ -153,8 +165,7 @@ def unknown_bindings_are_gone(session: Session) -> Findings:
 )
 def bindings_of_unknown_instances_are_gone(session: Session) -> Findings:
     """Delete what was never asked for."""
-    if not session.subject.offer.bindable:
-        raise NotApplicableError("the plan is not bindable")
+    need_bindable(session.subject.offer)
     exchange = delete(session, session.subject.bound_to(session.subject.instance()))
     yield from unless(exchange, (410,), "deletion of a binding of an unknown instance")
 
@@ -177,8 +188,11 @@ def updates_of_unknown_instances_are_refused(session: Session) -> Findings:
     title="That refusal is a 404",
 )
 def updates_of_unknown_instances_are_not_found(session: Session) -> Findings:
-    """Change what was never asked for."""
-    yield from unless(_update_unknown(session), (404,), "update of an unknown instance")
+    """Change what was never asked for; a broker need not have updates."""
+    exchange = _update_unknown(session)
+    if exchange.has(405, 501):
+        raise NotApplicableError(f"the broker has no updates: {exchange.outcome}")
+    yield from unless(exchange, (404,), "update of an unknown instance")
 
 
 @check(
@@ -231,7 +245,6 @@ def _update_unknown(session: Session) -> Exchange:
 
 
 def _bind_unknown(session: Session) -> Exchange:
-    if not session.subject.offer.bindable:
-        raise NotApplicableError("the plan is not bindable")
+    need_bindable(session.subject.offer)
     nowhere = Resource(session.subject.offer, str(uuid.uuid4()))
     return put(session, session.subject.bound_to(nowhere))

@@ -3,108 +3,21 @@
 from __future__ import annotations
 
 import base64
-import copy
 import json
 import threading
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
+from model_catalog import catalog_with
+from model_resources import ASYNC, BUSY, Key, Refusal, Thing
+
 USER = "platform"
 PASSWORD = "pass:wörd-of-the-platform"
-SECRET = "s3cret-of-the-dashboard"
-
-SCHEMA = {"$schema": "http://json-schema.org/draft-04/schema#", "type": "object"}
-PLAN = {
-    "id": "plan-small",
-    "name": "small",
-    "description": "A small vault",
-    "free": False,
-    "binding_rotatable": True,
-    "maximum_polling_duration": 60,
-    "maintenance_info": {"version": "1.0.0"},
-    "schemas": {"service_instance": {"create": {"parameters": SCHEMA}}},
-}
-LARGE = {"id": "plan-large", "name": "large", "description": "A large vault"}
-VAULT = {
-    "id": "service-vault",
-    "name": "vault",
-    "description": "Vaults",
-    "bindable": True,
-    "instances_retrievable": True,
-    "bindings_retrievable": True,
-    "allow_context_updates": True,
-    "tags": ["vault"],
-    "plans": [PLAN, LARGE],
-}
-LAMP = {
-    "id": "service-lamp",
-    "name": "lamp",
-    "description": "Lamps",
-    "bindable": False,
-    "plans": [{"id": "plan-lamp", "name": "bright", "description": "A bright lamp"}],
-}
-ASYNC = "This service plan requires client support for asynchronous service operations."
-BUSY = "The Service Broker does not support concurrent requests that mutate the same resource."
 POLLS = 15
 """More than the checks make while an operation runs."""
 ECHO = "X-Broker-API-Request-Identity"
-
-
-def _schema(parameters: Any) -> dict[str, Any]:
-    return {"service_instance": {"create": {"parameters": parameters}}}
-
-
-CATALOG_FAULTS: dict[str, Callable[[Any], Any]] = {
-    "ids-twice": lambda vault: vault["plans"][1].update(id="plan-small"),
-    "names-twice": lambda vault: vault["plans"][1].update(name="small"),
-    "plan-undescribed": lambda vault: vault["plans"][1].pop("description"),
-    "bindable-text": lambda vault: vault.update(bindable="true"),
-    "requires-odd": lambda vault: vault.update(requires=["everything"]),
-    "tags-text": lambda vault: vault.update(tags="vault"),
-    "free-text": lambda vault: vault["plans"][1].update(free="no"),
-    "duration-text": lambda vault: vault["plans"][1].update(maximum_polling_duration="60"),
-    "not-semantic": lambda vault: vault["plans"][1].update(maintenance_info={"version": "1.0"}),
-    "no-draft": lambda vault: vault["plans"][1].update(schemas=_schema({"type": "object"})),
-    "outside-reference": lambda vault: vault["plans"][1].update(
-        schemas=_schema({**SCHEMA, "properties": {"a": {"$ref": "http://example.com/a"}}})
-    ),
-    "schema-array": lambda vault: vault["plans"][1].update(schemas=_schema([])),
-    "dashboard-secret": lambda vault: vault.update(
-        dashboard_client={"id": "model", "secret": SECRET}
-    ),
-    "not-draft-4": lambda vault: vault["plans"][1].update(
-        schemas=_schema({**SCHEMA, "type": "nonsense"})
-    ),
-    "name-with-blanks": lambda vault: vault["plans"][1].update(name="very large"),
-    "long-description": lambda vault: vault["plans"][1].update(description="x" * 256),
-}
-
-
-@dataclass
-class Thing:
-    """An instance or a binding."""
-
-    wanted: Any
-    ids: tuple[str, str]
-    operation: str = ""
-    kind: str = "create"
-    polls: int = 0
-    """Polls that will still say that its operation is in progress: no clock, so no luck."""
-    secret: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-    @property
-    def running(self) -> bool:
-        return self.polls > 0
-
-
-class Refusal(Exception):  # noqa: N818 - an answer, not an error
-    def __init__(self, status: int, error: str = "", description: str = "No.") -> None:
-        super().__init__(description)
-        self.status = status
-        self.body = {"error": error or "Refused", "description": description}
 
 
 class ModelBroker:
@@ -113,8 +26,8 @@ class ModelBroker:
     def __init__(self, fault: str = "", *, asynchronous_only: bool = False) -> None:
         self.fault = fault
         self.asynchronous_only = asynchronous_only
-        self.things: dict[tuple[str, str], Thing] = {}
-        self.ended: dict[tuple[str, str], Thing] = {}
+        self.things: dict[Key, Thing] = {}
+        self.ended: dict[Key, Thing] = {}
         self.log: list[str] = []
         self.catalogs = 0
         self.lock = threading.Lock()
@@ -221,19 +134,18 @@ class ModelBroker:
         self.catalogs += 1
         if environ.get("HTTP_IF_NONE_MATCH") == '"1"' and not self.on("etag-ignored"):
             return 304, None, {"ETag": '"1"'}
-        found: Any = copy.deepcopy({"services": [VAULT, LAMP]})
-        if self.fault in CATALOG_FAULTS:
-            CATALOG_FAULTS[self.fault](found["services"][0])
+        found = catalog_with(self.fault)
         if self.on("services-missing"):
             found = {}
         if self.on("ids-change") and self.catalogs > 3:
             found["services"][0]["plans"][1]["id"] = str(uuid.uuid4())
         return 200, found, {"ETag": '"1"'}
 
-    def poll(self, key: tuple[str, str], query: dict[str, str]) -> tuple[int, Any, dict[str, str]]:
+    def poll(self, key: Key, query: dict[str, str]) -> tuple[int, Any, dict[str, str]]:
         thing = self.things.get(key) or self.ended.get(key)
         if thing is None:
-            raise Refusal(410 if self.on("unknown-polls-410") else 404)
+            refusals = {"unknown-polls-410": 410, "unknown-polls-500": 500}
+            raise Refusal(refusals.get(self.fault, 404))
         if self.on("polls-need-query") and "service_id" not in query:
             raise Refusal(400)
         known = query.get("operation") in (None, thing.operation)
@@ -250,13 +162,15 @@ class ModelBroker:
         return 200, {"state": "succeeded"}, {}
 
     def change(
-        self, environ: dict[str, Any], method: str, key: tuple[str, str], query: dict[str, str]
+        self, environ: dict[str, Any], method: str, key: Key, query: dict[str, str]
     ) -> tuple[int, Any, dict[str, str]]:
         self.settle(key)
         if method == "GET":
             return self.fetch(key)
         if method == "DELETE":
             return self.delete(key, query)
+        if method == "PATCH" and self.on("no-updates"):
+            raise Refusal(405)
         length = int(environ.get("CONTENT_LENGTH") or 0)
         data = environ["wsgi.input"].read(length)
         if length > 1_000_000:
@@ -269,10 +183,12 @@ class ModelBroker:
             raise Refusal(500 if self.on("json-500") else 400) from None
         if not isinstance(body, dict):
             raise Refusal(422 if self.on("malformed-422") else 400)
-        return self.update(key, body) if method == "PATCH" else self.create(key, body, query)
+        if method == "PATCH":
+            return self.update(key, body, query)
+        return self.create(key, body, query)
 
     def create(
-        self, key: tuple[str, str], body: dict[str, Any], query: dict[str, str]
+        self, key: Key, body: dict[str, Any], query: dict[str, str]
     ) -> tuple[int, Any, dict[str, str]]:
         instance, binding = key
         needed = ["service_id", "plan_id"]
@@ -289,6 +205,8 @@ class ModelBroker:
         if self.asynchronous_only and not incomplete:
             wrong = self.on("async-required-400")
             raise Refusal(400 if wrong else 422, "AsyncRequired", ASYNC)
+        if self.on("no-room") and not binding:
+            raise Refusal(400, "", "No room in the house.")
         app = body.get("app_guid") or (body.get("bind_resource") or {}).get("app_guid")
         unknown = [name for name in body if name.startswith("conformance_")]
         if unknown and self.on("unknown-members-refused"):
@@ -312,7 +230,10 @@ class ModelBroker:
     def repeat(self, thing: Thing, wanted: Any) -> tuple[int, Any, dict[str, str]]:
         if thing.kind == "delete":
             raise Refusal(422, "ConcurrencyError", BUSY)
-        if wanted != thing.wanted and not self.on("different-is-same"):
+        same = wanted == thing.wanted or self.on("different-is-same")
+        if self.on("rebind-any-plan"):
+            same = wanted[1:] == thing.wanted[1:]
+        if not same:
             raise Refusal(500 if self.on("concurrency-500") and thing.running else 409)
         if self.on("same-is-different") or (thing.running and self.on("running-is-different")):
             raise Refusal(409)
@@ -321,7 +242,7 @@ class ModelBroker:
         key = next(key for key, value in self.things.items() if value is thing)
         return 200, self.shown(key, thing), {}
 
-    def check_members(self, key: tuple[str, str], body: dict[str, Any], needed: list[str]) -> None:
+    def check_members(self, key: Key, body: dict[str, Any], needed: list[str]) -> None:
         wrong = [name for name in needed if not isinstance(body.get(name), str) or not body[name]]
         for name in ("parameters", "context", "bind_resource", "maintenance_info"):
             value = body.get(name)
@@ -331,7 +252,7 @@ class ModelBroker:
                     wrong.remove(name)
                     body[name] = None
         if wrong:
-            if self.on("refused-but-created"):
+            if self.on("refused-but-created") and not key[1]:
                 self.things[key] = Thing(None, ("service-vault", "plan-small"))
             raise Refusal(400)
 
@@ -347,7 +268,10 @@ class ModelBroker:
             raise Refusal(404)
         if owner.running:
             raise Refusal(422, "ConcurrencyError", BUSY)
-        if body["service_id"] != "service-vault":
+        if body["service_id"] == "service-lamp":
+            raise Refusal(400)
+        same = (body["service_id"], body["plan_id"]) == owner.ids
+        if not same and self.fault not in ("bind-any-plan", "unknown-offers-accepted"):
             raise Refusal(400)
         if predecessor is not None:
             old = self.things.get((instance, predecessor))
@@ -356,42 +280,54 @@ class ModelBroker:
             if self.on("rotation-replaces"):
                 del self.things[instance, predecessor]
 
-    def update(self, key: tuple[str, str], body: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
+    def update(
+        self, key: Key, body: dict[str, Any], query: dict[str, str]
+    ) -> tuple[int, Any, dict[str, str]]:
         self.check_members(key, body, [] if self.on("update-needs-nothing") else ["service_id"])
         thing = self.things.get(key)
         if thing is None:
             raise Refusal(404)
         if thing.running:
             raise Refusal(422, "ConcurrencyError", BUSY)
-        plan = body.get("plan_id", "plan-small")
-        if plan not in ("plan-small", "plan-large") and not self.on("any-plan"):
+        plan = body.get("plan_id", thing.ids[1])
+        if plan not in ("plan-small", "plan-large", "plan-lamp") and not self.on("any-plan"):
             raise Refusal(400)
-        if body.get("service_id", "service-vault") != "service-vault":
+        if plan in ("plan-small", "plan-large") and plan != thing.ids[1]:
+            if not self.on("plan-changes-anyway"):
+                raise Refusal(422, "", "No plan of this service can be changed.")
+            thing.ids = (thing.ids[0], plan)
+        if body.get("service_id", thing.ids[0]) != thing.ids[0]:
             raise Refusal(400)
         info = (body.get("maintenance_info") or {}).get("version", "1.0.0")
         if info != "1.0.0" and not self.on("maintenance-ignored"):
             raise Refusal(422, "MaintenanceInfoConflict")
         if "parameters" not in body and "context" in body and self.on("no-context-updates"):
             raise Refusal(400)
-        return 200, {}, {}
+        if query.get("accepts_incomplete") != "true":
+            return 200, {}, {}
+        thing.kind, thing.operation, thing.polls = "update", uuid.uuid4().hex, POLLS
+        return 202, self.accepted(thing, ""), {}
 
-    def fetch(self, key: tuple[str, str]) -> tuple[int, Any, dict[str, str]]:
+    def fetch(self, key: Key) -> tuple[int, Any, dict[str, str]]:
         thing = self.things.get(key)
         if thing is None and self.on("fetch-after-delete"):
             thing = self.ended.get(key)
-        if thing is None or (thing.running and not self.on("fetch-while-creating")):
+        hidden = {
+            "create": not self.on("fetch-while-creating"),
+            "update": self.on("lost-during-update"),
+        }
+        if thing is None or hidden.get(thing.doing):
             raise Refusal(404)
         return 200, self.shown(key, thing), {}
 
-    def delete(
-        self, key: tuple[str, str], query: dict[str, str]
-    ) -> tuple[int, Any, dict[str, str]]:
+    def delete(self, key: Key, query: dict[str, str]) -> tuple[int, Any, dict[str, str]]:
         thing = self.things.get(key)
         ids = (query.get("service_id"), query.get("plan_id"))
         if not all(ids) and not self.on("delete-needs-nothing"):
             raise Refusal(400)
         if thing is None:
-            raise Refusal(404 if self.on("gone-is-404") else 410)
+            unknown = self.on("unknown-plan-404") and "unknown" in (ids[1] or "")
+            raise Refusal(404 if unknown else 410)
         if thing.kind == "delete":
             if self.on("deleting-conflicts"):
                 raise Refusal(409)
@@ -401,6 +337,11 @@ class ModelBroker:
         incomplete = query.get("accepts_incomplete") == "true"
         if self.asynchronous_only and not incomplete:
             raise Refusal(422, "AsyncRequired", ASYNC)
+        careless = ("delete-any-plan", "unknown-offers-accepted")
+        if all(ids) and ids != thing.ids and self.fault not in careless:
+            raise Refusal(400)
+        if not key[1] and self.bindings_of(key[0]) and not self.on("bindings-outlive"):
+            raise Refusal(410 if self.on("no-reason") else 422, "BindingsExist", "Unbind first.")
         thing.kind, thing.operation = "delete", uuid.uuid4().hex
         if incomplete:
             thing.polls = POLLS
@@ -411,10 +352,15 @@ class ModelBroker:
 
     # -- what is shown -------------------------------------------------------------------------
 
-    def settle(self, key: tuple[str, str]) -> None:
+    def settle(self, key: Key) -> None:
         thing = self.things.get(key)
         if thing is not None and thing.kind == "delete" and not thing.running:
             self.ended[key] = self.things.pop(key)
+
+    def bindings_of(self, instance: str) -> list[Key]:
+        for key in list(self.things):
+            self.settle(key)
+        return [key for key in self.things if key[0] == instance and key[1]]
 
     def accepted(self, thing: Thing, binding: str) -> dict[str, Any]:
         operation: Any = thing.operation
@@ -432,7 +378,7 @@ class ModelBroker:
             body["dashboard_url"] = ""
         return body
 
-    def shown(self, key: tuple[str, str], thing: Thing, *, first: bool = False) -> dict[str, Any]:
+    def shown(self, key: Key, thing: Thing, *, first: bool = False) -> dict[str, Any]:
         if not key[1]:
             shown: dict[str, Any] = {"service_id": thing.ids[0], "plan_id": thing.ids[1]}
             if self.on("dashboard-late") and not first:

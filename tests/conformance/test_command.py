@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from model_broker import PASSWORD, SECRET, USER, ModelBroker
+from model_broker import PASSWORD, USER, ModelBroker
+from model_catalog import SECRET
 from waiting import eventually
 
 from alibroker.cli.main import main
@@ -42,7 +43,7 @@ def test_before_anything_is_created_the_command_says_how_much(
 ) -> None:
     run = conform(serve_wsgi(ModelBroker()), *OPTIONS)
     first = run.result.stderr.splitlines()[0]
-    assert first == "vault/small: will create up to 3 instances and 4 bindings, and delete them"
+    assert first == "vault/small: will create up to 3 instances and 5 bindings, and delete them"
     lamp = conform(serve_wsgi(ModelBroker()), "--service", "lamp", "--only", "CAT-1")
     assert "up to 0 instances and 0 bindings" in lamp.result.stderr
 
@@ -169,6 +170,33 @@ def test_no_secret_is_shown(serve_wsgi: Serve, conform: Any, tmp_path: Path, fau
     assert len(hidden) > 5
     assert not any(secret in shown for secret in hidden)
     assert "Authorization: Basic ***" in shown or fault == "dashboard-secret"
+
+
+def test_what_fails_is_listed_at_the_end_and_shown_a_few_times(
+    serve_wsgi: Serve, conform: Any
+) -> None:
+    run = conform(serve_wsgi(ModelBroker("403")), *OPTIONS, exit_code=1)
+    where, end = run.result.stdout.split("MUST AUTH-3: Bad credentials are answered with 401")
+    shown, end = end.split("\n\n", 1)
+    assert "AUTH-3" in where
+    assert shown.count("> Authorization: Basic ***") == 3
+    assert shown.count("403 Refused, not 401") == 10
+    (listed,) = [one for one in end.splitlines() if one.startswith("MUST bad-credentials")]
+    assert listed.endswith("catalog with a wrong password: 403 Refused, not 401 (and 9 more)")
+
+
+def test_what_is_skipped_is_named_with_what_the_broker_says(
+    serve_wsgi: Serve, conform: Any
+) -> None:
+    run = conform(serve_wsgi(ModelBroker("no-room")), *OPTIONS, exit_code=1)
+    reason = "the instance was not created: 400 Refused (No room in the house.)"
+    assert f"skipped, because {reason}:\n" in run.result.stdout
+    skipped = {
+        one["check"]
+        for one in run.document["results"]
+        if one["result"] == "skipped" and one["remarks"] == [reason]
+    }
+    assert skipped >= {"instances-can-be-fetched", "bind-is-accepted", "orphans-can-be-deleted"}
 
 
 def test_what_cannot_be_deleted_is_named(serve_wsgi: Serve, conform: Any) -> None:

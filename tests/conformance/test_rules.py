@@ -38,7 +38,6 @@ BROKEN_MUST = {
     },
     "json-500": {"odd-json-breaks-nothing"},
     "odd-id-500": {"odd-ids-break-nothing"},
-    "query-twice-500": {"repeated-query-parameters-break-nothing"},
     "space-optional": {"missing-members-are-refused"},
     "types-accepted": {
         "wrong-types-are-refused",
@@ -92,6 +91,12 @@ BROKEN_MUST = {
     },
     "creation-fails": {"provision-succeeds"},
     "maintenance-ignored": {"maintenance-conflict-at-provision", "maintenance-conflict-at-update"},
+    "lost-during-update": {"instances-are-there-during-updates"},
+    "plan-changes-anyway": {"undeclared-plan-changes-are-refused"},
+    "unknown-polls-500": {
+        "polls-of-unknown-instances-are-not-found",
+        "polls-of-unknown-bindings-are-not-found",
+    },
     "update-needs-nothing": {"update-without-service-is-refused"},
     "any-plan": {"update-to-unknown-plan-is-refused"},
     "no-context-updates": {"context-updates-are-accepted"},
@@ -133,6 +138,13 @@ BROKEN_SHOULD = {
     "not-draft-4": "schemas-are-draft-4",
     "name-with-blanks": "names-are-easy-to-type",
     "long-description": "strings-are-short",
+    "query-twice-500": "repeated-query-parameters-break-nothing",
+    "bind-any-plan": "binds-of-another-plan-are-refused",
+    "rebind-any-plan": "repeated-binds-of-another-plan-are-refused",
+    "delete-any-plan": "deprovisions-of-another-plan-are-refused",
+    "unknown-plan-404": "unknown-instances-of-unknown-plans-are-gone",
+    "no-reason": "bound-instances-are-kept-for-a-reason",
+    "bindings-outlive": "bindings-do-not-outlive-their-instance",
     "dashboard-secret": "catalog-suits-cloud-foundry",
 }
 
@@ -171,3 +183,46 @@ def test_a_broken_should_is_a_warning(
     run = conform(url, *OPTIONS, exit_code=0)
     assert run.failed("SHOULD") == {BROKEN_SHOULD[fault]}, run.explain()
     assert run.failed("MUST") == set(), run.explain()
+
+
+def test_a_broker_need_not_have_updates_unless_its_catalog_says_so(
+    serve_wsgi: Callable[[Any], str], conform: Any
+) -> None:
+    url = serve_wsgi(ModelBroker("no-updates"))
+    run = conform(url, *OPTIONS, exit_code=1)
+    assert run.failed("MUST") == {
+        "update-without-service-is-refused",
+        "update-with-wrong-types-is-refused",
+        "maintenance-conflict-at-update",
+        "context-updates-are-accepted",
+    }
+    run = conform(url, "--service", "lamp", *OPTIONS[2:], exit_code=0)
+    assert run.failed() == set(), run.explain()
+    assert run.outcome("update-without-service-is-refused") == "not applicable"
+
+
+def test_what_has_never_been_there_to_look_at_does_not_pass(
+    serve_wsgi: Callable[[Any], str], conform: Any
+) -> None:
+    run = conform(serve_wsgi(ModelBroker()), "--only", "CAT-1,LI-2,BND-7,OP-3,BND-9")
+    passed = {one["check"] for one in run.document["results"] if one["result"] == "pass"}
+    assert "catalog-is-an-object-with-services" in passed
+    assert passed.isdisjoint(
+        {"polls-have-a-state", "no-credentials-too-early", "operations-are-short"}
+    )
+
+
+def test_a_deletion_that_should_have_been_refused_does_not_end_the_walk(
+    serve_wsgi: Callable[[Any], str], conform: Any
+) -> None:
+    run = conform(serve_wsgi(ModelBroker("delete-needs-nothing")), *OPTIONS, exit_code=1)
+    for check in ("deprovision-succeeds", "deprovisioned-instances-are-gone", "polls-after-unbind"):
+        assert run.outcome(check) == "pass"
+    assert run.outcome("orphans-can-be-deleted") == "pass"
+
+
+def test_names_that_differ_in_case_are_two_names(
+    serve_wsgi: Callable[[Any], str], conform: Any
+) -> None:
+    run = conform(serve_wsgi(ModelBroker("names-by-case")), "--only", "CAT-7", exit_code=0)
+    assert run.outcome("names-are-unique") == "pass"

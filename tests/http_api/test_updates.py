@@ -63,7 +63,7 @@ def test_a_binding_is_deleted_under_the_new_plan(platform: Any, patch: Any) -> N
     assert platform("DELETE", INSTANCE, query_string=query).status_code == 200
 
 
-@pytest.mark.osb("FI-5", "CON-2", "UPD-16")
+@pytest.mark.osb("FI-5", "CON-2", "CON-5", "UPD-16")
 def test_while_an_update_runs(platform: Any, patch: Any, drawer: Drawer, ids: str) -> None:
     drawer.hold.clear()
     try:
