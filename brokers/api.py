@@ -241,7 +241,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     instance_id: str = ""
     """The service instance it was created for; empty if its marks do not say."""
     binding_id: str = ""
-    """The binding it was created for; empty for what belongs to the instance."""
+    """The binding it was created for; empty for what belongs to the instance. If the marks of
+    something of a binding do not say which, its own name."""
     service_id: str = ""
     plan_id: str = ""
     organization_guid: str = ""

@@ -64,6 +64,16 @@ class Buckets:
         """Return a client for a bucket that uses the broker's own key."""
         return self._bucket(self._auth, name, region)
 
+    def service(self, region: str) -> oss2.Service:
+        """Return a client for the account, whose buckets it lists in all regions."""
+        return oss2.Service(
+            self._auth,
+            self.url(region),
+            session=self._session,
+            connect_timeout=_TIMEOUT,
+            region=region,
+        )
+
     def bucket_as(
         self, key_id: str, secret: str, name: str, region: str, token: str = ""
     ) -> oss2.Bucket:

@@ -66,6 +66,18 @@ def read_settings(environment: Mapping[str, str]) -> CloudSettings:
     )
 
 
+def read_flag(environment: Mapping[str, str], name: str) -> bool:
+    """Read a setting that is `true` or `false`; false if it is not there.
+
+    Raises:
+        SettingsError: It is neither.
+    """
+    text = environment.get(name, "").lower()
+    if text not in {"", "true", "false"}:
+        raise SettingsError(f"{name} is neither true nor false")
+    return text == "true"
+
+
 def _endpoint(text: str) -> str | None:
     if not text:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,7 @@ _READ: Final = (
     "oss:GetObjectTagging",
     "oss:GetObjectVersion",
     "oss:GetObjectVersionTagging",
+    "oss:RestoreObject",  # without it what is archived cannot be read
 )
 _WRITE: Final = (
     "oss:AbortMultipartUpload",
@@ -50,6 +52,24 @@ class Access(msgspec.Struct, frozen=True):
         return cls(
             Level(parameters.get("Access") or Level.READ_WRITE), parameters.get("Prefix", "")
         )
+
+    @classmethod
+    def granted(cls, owner: str, policy: str, document: str) -> Access | None:
+        """Return the access that a policy of `owner` gives; None if it is none of ours.
+
+        The name tells the level, whatever the text was in the version that wrote it.
+        """
+        for place in re.findall(r'"acs:oss:\*:\*:([a-z0-9-]+/[^"*]*)\*"', document):
+            bucket, _, prefix = place.partition("/")
+            for level in Level:
+                access = cls(level, prefix)
+                if access.policy_name(owner, bucket) == policy:
+                    return access
+        return None
+
+    def parameters(self) -> Json:
+        """Return the parameters of a bind that ask for this."""
+        return {"Access": self.level.value} | ({"Prefix": self.prefix} if self.prefix else {})
 
     @property
     def reads(self) -> bool:

@@ -5,18 +5,23 @@ from __future__ import annotations
 from typing import Final
 
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
-from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, OWNER_TAG, digest, tag_value
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
 from alibroker.brokers.oss.access import Access
 from alibroker.brokers.oss.credentials import credentials, endpoints
 from alibroker.brokers.oss.instances import Instances
+from alibroker.brokers.oss.marks import user_name, write_mark
+from alibroker.brokers.oss.names import CHOSEN, ChosenNames, Holder
 from alibroker.brokers.oss.sessions import Sessions
 from alibroker.brokers.oss.users import RamCalls
 
-_BOUND: Final = "bound"
+BOUND: Final = "bound"
 _POLL_SECONDS: Final = 2.0
 _PATIENCE: Final = 10
+_UNKNOWN_ACCESS: Final = (
+    "what the user of this binding may do is not known, since its policy is not the one that the "
+    "broker gave it: create another binding"
+)
 
 
 def pause(settings: CloudSettings) -> float:
@@ -28,9 +33,15 @@ class Bindings:
     """Gives each binding a key that opens its bucket as far as was asked, and nothing else."""
 
     def __init__(
-        self, ram: RamCalls, sessions: Sessions, instances: Instances, settings: CloudSettings
+        self,
+        ram: RamCalls,
+        names: ChosenNames,
+        sessions: Sessions,
+        instances: Instances,
+        settings: CloudSettings,
     ) -> None:
         self._ram = ram
+        self._names = names
         self._sessions = sessions
         self._instances = instances
         self._name = settings.name
@@ -47,33 +58,45 @@ class Bindings:
         bucket = work.resource.get("bucket")
         if not bucket:
             return Failed(reason="the service instance has no bucket")
+        if work.resource.get(CHOSEN) and not self._is_still_ours(work):
+            return Failed(reason=f"the bucket {bucket} is not that of the instance any more")
         access = Access.asked(work.binding_parameters)
-        name = f"alibroker-{digest(self._name, work.instance_id, work.binding_id, length=26)}"
+        name = user_name(self._name, work.instance_id, work.binding_id)
         if work.binding_parameters.get("DurationSeconds"):
             return self._sessions.bind(work, name)
+        if "user" in work.binding_resource and "access" not in work.binding_resource:
+            return Failed(reason=_UNKNOWN_ACCESS)
         return InProgress(
             description="The user is being created",
             state={"phase": "user"},
             resource={
-                "user": name,
+                "user": work.binding_resource.get("user", name),
                 "policy": access.policy_name(self._name, bucket),
                 "access": access.level,
                 "prefix": access.prefix,
             },
         )
 
+    def _is_still_ours(self, work: Work) -> bool:
+        """Tell whether nobody deleted the bucket and took its name."""
+        found = self._names.holder(work, self._instances.bucket(work))
+        return found is Holder.INSTANCE
+
     def _create_user(self, work: Work) -> Step:
         """Create the user, see to the policy, and create the key whose secret is shown only once.
 
-        Where the user is there already this was begun before, and any key comes from an answer
-        that was lost: nobody knows its secret.
+        Where the user is there already this was begun before, or the binding is being bound anew.
+        Its oldest key may be in use, and so stays until the new one works; a newer one comes from
+        an answer that was lost: nobody knows its secret.
         """
         user = work.binding_resource["user"]
-        fresh = self._ram.create_user(user, comment=tag_value(work.binding_id))
+        comment = write_mark(self._name, work.instance_id, work.binding_id)
+        fresh = self._ram.create_user(user, comment)
         if not self._grant(work):
             return self._wait(work)
         if not fresh:
-            self._delete_keys(user)
+            for key_id in self._ram.access_keys(user)[1:]:
+                self._ram.delete_access_key(user, key_id)
         key = self._ram.create_access_key(user)
         if key is None:
             return self._wait(work)
@@ -87,7 +110,9 @@ class Bindings:
         """See to the policy and attach it; return False if that has to be tried again."""
         policy = work.binding_resource["policy"]
         document = Access.asked(work.binding_parameters).policy_document(work.resource["bucket"])
-        self._ram.create_policy(policy, document, policy_tags(work, self._name))
+        self._ram.create_policy(
+            policy, document, self._names.policy_tags(work, work.resource["bucket"])
+        )
         try:
             self._ram.attach(policy, work.binding_resource["user"])
         except CloudError as error:
@@ -114,7 +139,7 @@ class Bindings:
         if not work.state.get("fresh"):
             self._delete_keys(work.binding_resource["user"], but=key_id)
         return Succeeded(
-            resource={_BOUND: True},
+            resource={BOUND: True},
             credentials=credentials(work, access, work.binding_resource["user"], key_id, secret),
             endpoints=endpoints(work),
         )
@@ -133,20 +158,22 @@ class Bindings:
 
     def unbind(self, work: Work) -> Step:
         """Do the next step towards there being no user, no key and no policy of its own."""
-        user, policy = work.binding_resource.get("user"), work.binding_resource.get("policy")
-        if not user or not policy:
+        user = str(work.binding_resource.get("user", ""))
+        policy = str(work.binding_resource.get("policy", ""))
+        if not user:
             return Succeeded()  # bind never asked the cloud for anything
         # In the only order that RAM accepts.
         self._delete_keys(user)
-        self._ram.detach(policy, user)
+        if policy:
+            self._ram.detach(policy, user)
         self._ram.delete_user(user)
-        used = not self._ram.delete_policy(policy)
+        used = bool(policy) and not self._ram.delete_policy(policy)
         if used and not set(self._ram.users_of(policy)) - {user}:
             # RAM has not noticed everywhere yet that nobody is left.
             return self._wait(work)
         first = work.state.get("removed_at", work.now)
         rest = self._settle - (work.now - first)
-        if work.binding_resource.get(_BOUND) or rest <= 0:
+        if work.binding_resource.get(BOUND) or rest <= 0:
             return Succeeded()
         # A request of the failed bind whose answer was lost may still take effect: look again.
         return InProgress(
@@ -154,8 +181,3 @@ class Bindings:
             state={"removed_at": first},
             poll_after=rest,
         )
-
-
-def policy_tags(work: Work, owner: str) -> dict[str, str]:
-    """Return the tags by which an instance's policies are found."""
-    return {OWNER_TAG: tag_value(owner), INSTANCE_TAG: tag_value(work.instance_id)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,13 +11,16 @@ from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.alibabacloud.errors import ends_operation
 from alibroker.brokers.alibabacloud.settings import CloudSettings
-from alibroker.brokers.api import Json, ServiceOffering, Step, Work
+from alibroker.brokers.api import Found, Json, ServiceOffering, Step, Work
 from alibroker.brokers.offerings import load_offerings
 from alibroker.brokers.oss.bindings import Bindings, pause
 from alibroker.brokers.oss.instances import Instances
+from alibroker.brokers.oss.inventory import OssInventory
+from alibroker.brokers.oss.names import ChosenNames
 from alibroker.brokers.oss.removal import Removal
 from alibroker.brokers.oss.sessions import Sessions
 from alibroker.brokers.oss.users import RamCalls
+from alibroker.brokers.overlay import read_overlay
 
 _CATALOG: Final = Path(__file__).with_name("catalog.yaml")
 
@@ -32,7 +35,8 @@ def create_broker(settings: Mapping[str, str]) -> OssBroker:
     Raises:
         SettingsError, CredentialsError, CatalogError: Each names what to change.
     """
-    offerings = load_offerings(Path(settings.get("ALIBROKER_OSS_CATALOG") or _CATALOG))
+    path = Path(settings.get("ALIBROKER_OSS_CATALOG") or _CATALOG)
+    offerings = load_offerings(path, overlay=read_overlay(settings))
     return OssBroker(offerings, *connect(settings), settings.get("ALIBROKER_OSS_ROLE", ""))
 
 
@@ -40,6 +44,8 @@ class OssBroker:
     """Instances are buckets; bindings are RAM users with a key for the bucket."""
 
     name = "oss"
+    instance_fact = "bucket"
+    binding_fact = "user"
 
     def __init__(
         self,
@@ -53,10 +59,12 @@ class OssBroker:
         self._buckets = Buckets(cloud)
         ram = RamCalls(cloud)
         plans = {plan.id: plan.settings for one in offerings for plan in one.plans}
-        self._instances = Instances(self._buckets, settings, plans)
-        self._removal = Removal(self._instances, ram, settings)
+        names = ChosenNames(ram, settings.name)
+        self._instances = Instances(self._buckets, names, settings, plans)
+        self._inventory = OssInventory(self._buckets, ram, settings, plans)
+        self._removal = Removal(self._instances, names, ram, settings)
         sessions = Sessions(cloud, self._instances, role, pause(settings))
-        self._bindings = Bindings(ram, sessions, self._instances, settings)
+        self._bindings = Bindings(ram, names, sessions, self._instances, settings)
 
     def offerings(self) -> Sequence[ServiceOffering]:
         """Return what the catalog file says."""
@@ -90,6 +98,14 @@ class OssBroker:
     def observe(self, works: Sequence[Work]) -> Mapping[str, Json]:
         """Report every operation: there is no list of what these wait for."""
         return {work.operation_id: {} for work in works}
+
+    def inventory(self) -> Iterable[Found]:
+        """Return the buckets, users and policies that are ours."""
+        return self._inventory.inventory()
+
+    def keep(self, found: Found) -> None:
+        """Tag a bucket as one that is to stay."""
+        self._inventory.keep(found)
 
     def close(self) -> None:
         """Close the connections."""

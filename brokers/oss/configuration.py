@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -9,9 +10,14 @@ import msgspec
 
 from alibroker.brokers.alibabacloud.naming import tags
 from alibroker.brokers.api import Json, Work
-from alibroker.brokers.oss.storage import PRIVATE, BucketCalls
+from alibroker.brokers.oss.storage import (
+    NO_ENCRYPTION,
+    PRIVATE,
+    BucketCalls,
+    BucketInfo,
+    ListedBucket,
+)
 
-NO_ENCRYPTION: Final = "none"
 _STANDARD: Final = "Standard"
 _LOCAL: Final = "LRS"
 
@@ -20,6 +26,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """All that can be chosen about a bucket."""
 
     region: str
+    name: str
     prefix: str
     storage_class: str
     redundancy: str
@@ -33,8 +40,15 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str]
 
 
+PREFIX: Final = "alibroker"
+"""What names of buckets begin with that were not asked to begin otherwise."""
+OWN_NAME: Final = re.compile(r"([a-z0-9-]+)-[a-z2-7]{10}-[0-9a-f]{16}")
+"""A name that this broker made up."""
+_OWN_TAGS: Final = ("alibroker", "service_catalog")
+"""What the names of the broker's own tags begin with; the schemas keep them from users."""
 FIXED: Final = {
     "region": "Region",
+    "name": "BucketName",
     "prefix": "BucketPrefix",
     "storage_class": "StorageClass",
     "redundancy": "Redundancy",
@@ -62,6 +76,7 @@ def configuration(
     own = {str(key): str(value) for key, value in chosen("Tags", "tags", {}).items()}
     return Configuration(
         region=str(parameters.get("Region") or region),
+        name=str(parameters.get("BucketName") or ""),
         prefix=str(parameters.get("BucketPrefix") or settings.get("prefix", "")),
         storage_class=str(chosen("StorageClass", "storage_class", _STANDARD)),
         redundancy=str(chosen("Redundancy", "redundancy", _LOCAL)),
@@ -80,11 +95,43 @@ def contradiction(wanted: Configuration, parameters: Json) -> str:
     """Return what to change where parameters exclude each other; empty where none do."""
     if wanted.acl != PRIVATE and wanted.block_public_access:
         return "a public ACL and BlockPublicAccess exclude each other: change one of the parameters"
+    if wanted.name and parameters.get("BucketPrefix"):
+        return "BucketName and BucketPrefix exclude each other: leave one of the parameters out"
     spellings = {parameters[name] for name in ("ACL", "Acl") if parameters.get(name)}
     if len(spellings) > 1:
         # Parameters of an update are merged with those in force.
         return "ACL and Acl are one parameter in two spellings: give both the same value"
     return ""
+
+
+def facts(wanted: Configuration) -> Json:
+    """Return what a record says of a bucket that is as it is wanted."""
+    return {name: getattr(wanted, name) for name in ("acl", "versioning", "encryption")}
+
+
+def parameters_of(
+    listed: ListedBucket, info: BucketInfo, tags: Json, settings: Json, *, region: str
+) -> Json:
+    """Return the parameters that a bucket seems to have been made with, under a plan's settings.
+
+    Rules of lifecycle and CORS are not looked for, so an update leaves them until it names them.
+    """
+    name = OWN_NAME.fullmatch(listed.name)
+    default_prefix = settings.get("prefix") or PREFIX
+    own = {key: value for key, value in tags.items() if not key.startswith(_OWN_TAGS)}
+    seen = {
+        "BucketName": ("" if name else listed.name, ""),
+        "BucketPrefix": (name[1] if name else default_prefix, default_prefix),
+        "Region": (listed.region, region),
+        "StorageClass": (info.storage_class, settings.get("storage_class", _STANDARD)),
+        "Redundancy": (info.redundancy, settings.get("redundancy", _LOCAL)),
+        "ACL": (info.acl, settings.get("acl", PRIVATE)),
+        "Versioning": (info.versioning, settings.get("versioning", False)),
+        "Encryption": (info.encryption, settings.get("encryption", NO_ENCRYPTION)),
+        "KmsKeyId": (info.kms_key, settings.get("kms_key", "")),
+        "Tags": (own, settings.get("tags", {})),
+    }
+    return {name: value for name, (value, default) in seen.items() if value != default}
 
 
 def differences(one: Configuration, other: Configuration) -> list[str]:
@@ -105,7 +152,7 @@ def unlike_new(wanted: Configuration) -> list[str]:
         wanted, versioning=False, encryption=NO_ENCRYPTION, kms_key="", lifecycle=(), cors=()
     )
     access = "access" if wanted.acl != PRIVATE else "block"
-    return [access, "tags", *differences(wanted, fresh)]
+    return ["tags", access, *differences(wanted, fresh)]
 
 
 def apply(bucket: BucketCalls, wanted: Configuration, parts: Iterable[str]) -> None:

@@ -9,8 +9,8 @@ from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.naming import KEPT_TAG
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
-from alibroker.brokers.oss.bindings import policy_tags
 from alibroker.brokers.oss.instances import CREATED, Instances
+from alibroker.brokers.oss.names import CHOSEN, ChosenNames, Holder
 from alibroker.brokers.oss.storage import BucketCalls
 from alibroker.brokers.oss.users import RamCalls
 
@@ -18,6 +18,11 @@ _GONE: Final = "gone"
 _ABORTS_AT_ONCE: Final = 50
 _NOT_EMPTY: Final = "BucketNotEmpty"
 _OR_ELSE: Final = "or first update the instance's parameter DeletionPolicy to delete or keep"
+
+_NOT_OURS: Final = (
+    "the bucket does not carry the tags of this instance any more, so nothing is deleted: look "
+    "whose it is, then delete it yourself or restore its tags"
+)
 
 
 class Deletion(enum.StrEnum):
@@ -31,26 +36,56 @@ class Deletion(enum.StrEnum):
 class Removal:
     """Deletes buckets, never more than was agreed on."""
 
-    def __init__(self, instances: Instances, ram: RamCalls, settings: CloudSettings) -> None:
+    def __init__(
+        self, instances: Instances, names: ChosenNames, ram: RamCalls, settings: CloudSettings
+    ) -> None:
         self._instances = instances
+        self._names = names
         self._ram = ram
         self._settings = settings
 
     def deprovision(self, work: Work) -> Step:
         """Do the next step towards there being nothing left that is not to be kept."""
-        if work.resource.get(_GONE) or not work.resource.get("bucket"):
+        if work.resource.get(_GONE):
+            return Succeeded(resource={_GONE: True})
+        if not work.resource.get("bucket"):
+            self._remove_policies(work)
+            if lone := work.resource.get("policy"):
+                self._ram.delete_policy(lone)
             return Succeeded(resource={_GONE: True})
         bucket = self._instances.bucket(work)
         if work.state.get("phase") == "empty":
             return self._empty(work, bucket)
-        created = bool(work.resource.get(CREATED))
-        if created:
-            # Bindings share policies; no binding is left, so whatever is left of them is waste.
-            for policy in self._ram.policies_with(policy_tags(work, self._settings.name)):
-                self._ram.delete_policy(policy)
-        if created and _deletion(work) is Deletion.KEEP:
+        if not work.resource.get(CREATED):
+            return self._undo(work, bucket)
+        self._remove_policies(work)
+        if work.resource.get(CHOSEN):
+            match self._names.holder(work, bucket):
+                case Holder.OTHER | Holder.UNFINISHED:
+                    return Failed(reason=_NOT_OURS)
+        if _deletion(work) is Deletion.KEEP:
             return self._keep(work, bucket)
         return self._delete(work, bucket)
+
+    def _undo(self, work: Work, bucket: BucketCalls) -> Step:
+        """Delete what a provision that failed has left, but no bucket that somebody else made."""
+        if not work.resource.get(CHOSEN):
+            return self._delete(work, bucket)
+        # The claim is given up when the bucket has tags: without it only they can make it ours.
+        claimed = self._names.claim(work, bucket.name)
+        found = self._names.holder(work, bucket)
+        if found is Holder.INSTANCE or (claimed and found is not Holder.OTHER):
+            end = self._delete(work, bucket)
+        else:
+            end = Succeeded(resource={_GONE: True})
+        if claimed and isinstance(end, Succeeded):
+            self._names.release(bucket.name)
+        return end
+
+    def _remove_policies(self, work: Work) -> None:
+        """Bindings share policies; when no binding is left, whatever is left of them is waste."""
+        for policy in self._ram.policies_with(self._names.instance_tags(work)):
+            self._ram.delete_policy(policy.name)
 
     def _delete(self, work: Work, bucket: BucketCalls) -> Step:
         try:
@@ -67,11 +102,8 @@ class Removal:
 
     def _begin_to_empty(self, work: Work, bucket: BucketCalls) -> Step:
         tags = bucket.tags()
-        if not policy_tags(work, self._settings.name).items() <= tags.items():
-            return Failed(
-                reason="the bucket does not carry the tags of this instance any more, so its "
-                "contents are not deleted: look whose it is, then empty it or restore its tags"
-            )
+        if not self._names.instance_tags(work).items() <= tags.items():
+            return Failed(reason=_NOT_OURS)
         return _emptying(0, 0)
 
     def _empty(self, work: Work, bucket: BucketCalls) -> Step:

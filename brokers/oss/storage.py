@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
+import msgspec
 import oss2
 from oss2 import models
 
@@ -14,8 +16,54 @@ from alibroker.brokers.api import Json
 from alibroker.brokers.oss.access import Access
 
 PRIVATE = oss2.BUCKET_ACL_PRIVATE
+NO_ENCRYPTION: Final = "none"
 _NO_UPLOAD: Final = "0" * 32
 _PAGE: Final = 1000
+
+
+class ListedBucket(msgspec.Struct, frozen=True):
+    """A bucket as a list shows it; `created_at` is Unix time in seconds."""
+
+    name: str
+    region: str
+    created_at: float
+
+
+class BucketInfo(msgspec.Struct, frozen=True):
+    """What a bucket looks like now, in the words of the parameters.
+
+    `created_at` is Unix time in seconds.
+    """
+
+    created_at: float
+    storage_class: str
+    redundancy: str
+    acl: str
+    versioning: bool
+    encryption: str
+    kms_key: str
+
+
+def list_buckets(
+    buckets: Buckets, region: str, *, prefix: str = "", tag: tuple[str, str] | None = None
+) -> Iterator[ListedBucket]:
+    """Yield the account's buckets of all regions (ListBuckets, asked in one region).
+
+    A cloud that does not know the filter by a tag would yield too many, so look at the tags.
+
+    Raises:
+        CloudError: They could not be listed.
+    """
+    service = buckets.service(region)
+    filters = {"tag-key": tag[0], "tag-value": tag[1]} if tag else {}
+    marker = ""
+    while True:
+        page = buckets.call("ListBuckets", service.list_buckets, prefix, marker, _PAGE, filters)
+        for one in page.buckets:
+            yield ListedBucket(one.name, one.location.removeprefix("oss-"), one.creation_date)
+        marker = page.next_marker
+        if not page.is_truncated or not marker:
+            return
 
 
 class BucketCalls:
@@ -23,7 +71,7 @@ class BucketCalls:
 
     def __init__(self, buckets: Buckets, name: str, region: str) -> None:
         self._buckets = buckets
-        self._name = name
+        self.name = name
         self._region = region
         self._bucket = buckets.bucket(name, region)
 
@@ -41,6 +89,20 @@ class BucketCalls:
                 return False
             raise
         return True
+
+    def info(self) -> BucketInfo:
+        """Return what the bucket looks like (GetBucketInfo)."""
+        found = self._buckets.call("GetBucketInfo", self._bucket.get_bucket_info)
+        rule = found.bucket_encryption_rule
+        return BucketInfo(
+            created_at=datetime.fromisoformat(found.creation_date).timestamp(),
+            storage_class=found.storage_class,
+            redundancy=found.data_redundancy_type or "",
+            acl=found.acl.grant,
+            versioning=found.versioning_status == "Enabled",
+            encryption=(rule.sse_algorithm if rule else None) or NO_ENCRYPTION,
+            kms_key=(rule.kms_master_keyid if rule else None) or "",
+        )
 
     def block_public_access(self, *, block: bool) -> None:
         """Forbid, or allow, that anything in the bucket is made public."""
@@ -144,7 +206,7 @@ class BucketCalls:
 
     def answers_to(self, key_id: str, secret: str, access: Access, token: str = "") -> bool:
         """Tell whether a new key opens the bucket yet; RAM takes seconds to spread it."""
-        bucket = self._buckets.bucket_as(key_id, secret, self._name, self._region, token)
+        bucket = self._buckets.bucket_as(key_id, secret, self.name, self._region, token)
         try:
             if access.reads:
                 self._buckets.call(

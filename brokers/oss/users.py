@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
+
+import msgspec
 
 from alibroker.brokers.alibabacloud.client import CloudClient, common_request
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
@@ -14,20 +17,42 @@ _EDITED: Final = "DeleteConflict.Policy.Version"
 _TOO_MANY_KEYS: Final = "LimitExceeded.User.AccessKey"
 
 
+class User(msgspec.Struct, frozen=True):
+    """A user as a list shows it; `created_at` is Unix time in seconds."""
+
+    name: str
+    comments: str
+    created_at: float
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """A custom policy as a list shows it; `created_at` is Unix time in seconds."""
+
+    name: str
+    tags: Mapping[str, str]
+    created_at: float
+
+
 class RamCalls:
     """RAM 2015-05-01. Every method raises `CloudError`."""
 
     def __init__(self, cloud: CloudClient) -> None:
         self._cloud = cloud
 
-    def create_user(self, name: str, comment: str) -> bool:
+    def create_user(self, name: str, comments: str) -> bool:
         """Create a user; return False if it is there already."""
-        return self._unless(Kind.EXISTS, "CreateUser", UserName=name, Comments=comment)
+        return self._unless(Kind.EXISTS, "CreateUser", UserName=name, Comments=comments)
 
-    def create_policy(self, name: str, document: str, tags: Mapping[str, str]) -> None:
-        """Create a policy, unless it is there."""
+    def users(self) -> Iterator[User]:
+        """Yield all users of the account (ListUsers)."""
+        for answer in self._pages("ListUsers"):
+            for one in _items(answer, "Users", "User"):
+                yield User(one["UserName"], one.get("Comments") or "", _time(one))
+
+    def create_policy(self, name: str, document: str, tags: Mapping[str, str]) -> bool:
+        """Create a policy; return False if it is there already."""
         parameters = {"PolicyName": name, "PolicyDocument": document, **_tags(tags)}
-        self._unless(Kind.EXISTS, "CreatePolicy", **parameters)
+        return self._unless(Kind.EXISTS, "CreatePolicy", **parameters)
 
     def attach(self, policy: str, user: str) -> None:
         """Attach a policy to a user, unless it is."""
@@ -40,14 +65,15 @@ class RamCalls:
         )
 
     def access_keys(self, user: str) -> list[str]:
-        """Return the ids of a user's access keys; none if there is no user."""
+        """Return the ids of a user's access keys, the oldest first; none if there is no user."""
         try:
             answer = self._call("ListAccessKeys", UserName=user)
         except CloudError as error:
             if error.kind is Kind.NOT_FOUND:
                 return []
             raise
-        return [key["AccessKeyId"] for key in _items(answer, "AccessKeys", "AccessKey")]
+        keys = sorted(_items(answer, "AccessKeys", "AccessKey"), key=_time)
+        return [key["AccessKeyId"] for key in keys]
 
     def create_access_key(self, user: str) -> tuple[str, str] | None:
         """Create an access key and return its id and its secret, which is shown only here.
@@ -115,23 +141,33 @@ class RamCalls:
             *(one["RoleName"] for one in _items(answer, "Roles", "Role")),
         ]
 
-    def policies_with(self, tags: Mapping[str, str]) -> list[str]:
-        """Return the names of the policies with all these tags."""
-        found: list[str] = []
-        marker = ""
+    def policies_with(self, tags: Mapping[str, str]) -> list[Policy]:
+        """Return the policies with all these tags (ListPolicies)."""
+        return [
+            Policy(one["PolicyName"], _tags_of(one), _time(one))
+            for answer in self._pages("ListPolicies", PolicyType="Custom", **_tags(tags))
+            for one in _items(answer, "Policies", "Policy")
+            if tags.items() <= _tags_of(one).items()
+        ]
+
+    def policy_document(self, name: str) -> str:
+        """Return the text of a policy that is in force; empty if there is no policy (GetPolicy)."""
+        try:
+            answer = self._call("GetPolicy", PolicyName=name, PolicyType="Custom")
+        except CloudError as error:
+            if error.kind is Kind.NOT_FOUND:
+                return ""
+            raise
+        return str(answer["DefaultPolicyVersion"]["PolicyDocument"])
+
+    def _pages(self, action: str, **parameters: str) -> Iterator[dict[str, Any]]:
+        marker: dict[str, str] = {}
         while True:
-            parameters = {"PolicyType": "Custom", "MaxItems": str(_PAGE), **_tags(tags)}
-            if marker:
-                parameters["Marker"] = marker
-            answer = self._call("ListPolicies", **parameters)
-            found += [
-                one["PolicyName"]
-                for one in _items(answer, "Policies", "Policy")
-                if tags.items() <= _tags_of(one).items()
-            ]
-            marker = str(answer.get("Marker") or "")
-            if not answer.get("IsTruncated") or not marker:
-                return found
+            answer = self._call(action, MaxItems=str(_PAGE), **parameters, **marker)
+            yield answer
+            marker = {"Marker": str(answer.get("Marker") or "")}
+            if not answer.get("IsTruncated") or not marker["Marker"]:
+                return
 
     def _call(self, action: str, **parameters: str) -> dict[str, Any]:
         return self._cloud.call(common_request("Ram", action, **parameters))
@@ -160,3 +196,7 @@ def _tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 def _tags_of(policy: Mapping[str, Any]) -> dict[str, str]:
     return {one["TagKey"]: one["TagValue"] for one in _items(policy, "Tags", "Tag")}
+
+
+def _time(item: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(item["CreateDate"]).timestamp()

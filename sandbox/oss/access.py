@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from alibroker.sandbox import identity, policy
 from alibroker.sandbox.errors import ApiError
+from alibroker.sandbox.oss.regions import region_of
 from alibroker.sandbox.ram.users import PROPAGATION_SECONDS
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def authorise(
     if "versionId" in arguments and operation.action in _VERSIONED:
         action = _VERSIONED[operation.action]
     place = f"{bucket_name}/{key}" if key else bucket_name or "*"
-    resource = f"acs:oss:oss-{cloud.region}:{cloud.owner.id}:{place}"
+    resource = f"acs:oss:oss-{region_of(cloud, bucket)}:{cloud.owner.id}:{place}"
     context = {"acs:sourceip": "127.0.0.1", "acs:securetransport": "false"}
     if operation.action in _LISTS:
         context |= {f"oss:{name}": arguments.get(name, "") for name in ("prefix", "delimiter")}

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 from alibroker.sandbox import identity, signature
 from alibroker.sandbox.errors import ApiError
+from alibroker.sandbox.oss.regions import is_region
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from alibroker.sandbox.cloud import Cloud
     from alibroker.sandbox.identity import Credential
     from alibroker.sandbox.wire import Request
@@ -69,6 +72,42 @@ def authenticate(cloud: Cloud, request: Request, now: float) -> Credential | Non
     raise ApiError(400, "InvalidArgument", "Authorization header is invalid.", ec="0002-00000001")
 
 
+def signed_region(request: Request) -> str:
+    """Return the region that a signature of version 4 names; empty if there is none."""
+    header = _V4.fullmatch(request.headers.get("authorization", ""))
+    scope = header[2] if header else ""
+    if found := _V4_IN_URL.fullmatch(request.arguments.get("x-oss-credential", "")):
+        scope = scope or found[2]
+    return scope.split("/")[1] if scope else ""
+
+
+def authenticate_form(cloud: Cloud, fields: Mapping[str, str], now: float) -> Credential | None:
+    """Return whose key signed the policy of a form (PostObject); None when it has no policy.
+
+    Raises:
+        ApiError: InvalidArgument, InvalidAccessKeyId, SignatureDoesNotMatch and others.
+    """
+    policy = fields.get("policy")
+    if policy is None:
+        return None
+    if "x-oss-signature" in fields:
+        found = _V4_IN_URL.fullmatch(fields.get("x-oss-credential", ""))
+        if found is None or not is_region(cloud, found[2].split("/")[1]):
+            raise ApiError(400, "InvalidArgument", "x-oss-credential is not valid.")
+        credential = _credential(cloud, found[1], now)
+        given = fields["x-oss-signature"]
+        expected = signature.oss_v4_signature(credential.secret, found[2], policy)
+    else:
+        _check_version_1(cloud)
+        credential = _credential(cloud, fields.get("ossaccesskeyid", ""), now)
+        given = fields.get("signature", "")
+        expected = signature.oss_v1_signature(credential.secret, policy)
+    if not signature.matches(expected, given):
+        raise _mismatch(credential.key_id, policy, given)
+    _check_token(credential, fields.get("x-oss-security-token", ""), now)
+    return credential
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(";") if name)
 
@@ -100,12 +139,11 @@ def _version_4(cloud: Cloud, request: Request, claim: _Claim, now: float) -> Cre
             400, "InvalidArgument", "x-oss-date must have the form YYYYMMDDThhmmssZ."
         ) from None
     date, region, _, _ = claim.scope.split("/")
-    if date != claim.stamp[:8] or region != cloud.region:
+    if date != claim.stamp[:8] or not is_region(cloud, region):
         raise ApiError(
             400,
             "InvalidArgument",
-            f"The credential's scope must be {claim.stamp[:8]}/{cloud.region}/oss/"
-            "aliyun_v4_request.",
+            f"The credential's scope must be {claim.stamp[:8]}/REGION/oss/aliyun_v4_request.",
             ec="0002-00000225",
         )
     credential = _credential(cloud, claim.key_id, now)

@@ -11,6 +11,7 @@ from alibroker.sandbox.errors import ApiError
 from alibroker.sandbox.oss import xml
 from alibroker.sandbox.oss.call import document
 from alibroker.sandbox.oss.documents import Bucket
+from alibroker.sandbox.oss.regions import region_of
 from alibroker.sandbox.wire import Response
 
 if TYPE_CHECKING:
@@ -23,14 +24,17 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 
 def list_buckets(call: Call) -> Response:
-    """List the account's buckets in order of their names."""
+    """List the account's buckets in order of their names, all or those with a tag."""
     prefix, marker = call.argument("prefix"), call.argument("marker")
     limit = max_keys(call, 100)
     owner = call.cloud.owner.id
     names = sorted(
         bucket.name
         for bucket in call.cloud.buckets.values()
-        if bucket.owner == owner and bucket.name.startswith(prefix) and bucket.name > marker
+        if bucket.owner == owner
+        and bucket.name.startswith(prefix)
+        and bucket.name > marker
+        and _has_tag(bucket, call.argument("tag-key"), call.argument("tag-value"))
     )
     answer: dict[str, object] = {"Owner": _owner(owner)}
     if len(names) > limit:
@@ -43,6 +47,12 @@ def list_buckets(call: Call) -> Response:
         }
     rows = [_listed(call, call.cloud.buckets[name]) for name in names[:limit]]
     return document("ListAllMyBucketsResult", {**answer, "Buckets": {"Bucket": rows}})
+
+
+def _has_tag(bucket: Bucket, key: str, value: str) -> bool:
+    if value and not key:
+        raise ApiError(400, "InvalidArgument", "tag-value needs a tag-key.")
+    return not key or (key in bucket.tags and value in ("", bucket.tags[key]))
 
 
 def put_bucket(call: Call) -> Response:
@@ -68,6 +78,8 @@ def put_bucket(call: Call) -> Response:
             "users of the system. Please select a different name and try again.",
         )
     if bucket is not None:
+        if region_of(call.cloud, bucket) != call.region:
+            raise _already_exists(call, "Bucket already exists can't modify location.")
         if storage_class and storage_class != bucket.storage_class:
             raise _already_exists(call, "Bucket already exists can't modify storage type.")
         if redundancy and redundancy != bucket.redundancy:
@@ -77,7 +89,10 @@ def put_bucket(call: Call) -> Response:
             bucket = msgspec.structs.replace(bucket, acl=acl)
             call.cloud.buckets.put(bucket.name, bucket)
         return _created(call)
-    own = sum(other.owner == owner for other in call.cloud.buckets.values())
+    own = sum(
+        other.owner == owner and region_of(call.cloud, other) == call.region
+        for other in call.cloud.buckets.values()
+    )
     if own >= call.cloud.settings.bucket_quota:
         raise ApiError(
             400,
@@ -94,6 +109,7 @@ def put_bucket(call: Call) -> Response:
         acl=acl or "private",
         storage_class=storage_class or "Standard",
         redundancy=redundancy or "LRS",
+        region="" if call.region == call.cloud.region else call.region,
     )
     call.cloud.buckets.put(bucket.name, bucket)
     return _created(call)
@@ -160,8 +176,7 @@ def get_bucket_stat(call: Call) -> Response:
 
 def get_bucket_location(call: Call) -> Response:
     """Tell where a bucket is."""
-    call.find_bucket()
-    return document("LocationConstraint", f"oss-{call.cloud.region}")
+    return document("LocationConstraint", f"oss-{region_of(call.cloud, call.find_bucket())}")
 
 
 def put_bucket_acl(call: Call) -> Response:
@@ -250,7 +265,7 @@ def _owner(account: str) -> dict[str, str]:
 
 
 def _listed(call: Call, bucket: Bucket) -> dict[str, object]:
-    region = call.cloud.region
+    region = region_of(call.cloud, bucket)
     return {
         "CreationDate": xml.timestamp(bucket.created),
         "ExtranetEndpoint": f"oss-{region}.aliyuncs.com",

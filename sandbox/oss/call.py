@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from alibroker.sandbox.identity import Credential
     from alibroker.sandbox.oss.documents import Bucket
 
+DOCUMENT_LIMIT = 2 * 1024 * 1024
 Level = Literal["service", "bucket", "object"]
 
 
@@ -34,6 +35,7 @@ class Call:
 
     Attributes:
         caller: Whose key signed it; None for an anonymous one.
+        region: That of the endpoint, as the signature says.
         content: The body of an operation that streams, None for others.
         discarded: Files to remove once the transaction is committed.
     """
@@ -44,6 +46,7 @@ class Call:
     key: str
     caller: Credential | None
     now: float
+    region: str
     body: bytes = b""
     content: Content | None = None
     discarded: list[str] = field(default_factory=list)
@@ -82,6 +85,7 @@ class Operation:
         action: Name in policies, without "oss:".
         streams: Whether the body is an object's content.
         checks_keys: Whether the operation asks for permission itself, for every key it names.
+        limit: Most bytes of a body that is not streamed.
     """
 
     name: str
@@ -89,6 +93,7 @@ class Operation:
     action: str
     streams: bool = False
     checks_keys: bool = False
+    limit: int = DOCUMENT_LIMIT
 
 
 def document(name: str, content: xml.Tree | str, status: int = 200) -> Response:

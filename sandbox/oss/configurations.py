@@ -70,7 +70,7 @@ def delete_tagging(call: Call) -> Response:
 
 
 def put_lifecycle(call: Call) -> Response:
-    """Replace the lifecycle rules; the sandbox keeps them and does not act on them."""
+    """Replace the lifecycle rules."""
     root = _root(call, "LifecycleConfiguration")
     rules = root.findall("Rule")
     if not 1 <= len(rules) <= RULE_LIMIT:

@@ -12,6 +12,7 @@ import msgspec
 
 from alibroker.sandbox.errors import ApiError
 from alibroker.sandbox.oss import access, versions, xml
+from alibroker.sandbox.oss.archive import asked_class, check_readable
 from alibroker.sandbox.oss.attributes import asked_acl
 from alibroker.sandbox.oss.call import Operation, document
 from alibroker.sandbox.oss.documents import Object, Segment
@@ -25,6 +26,7 @@ from alibroker.sandbox.oss.objects import (
     kept_headers,
     received,
 )
+from alibroker.sandbox.oss.symlinks import follow
 from alibroker.sandbox.wire import Response
 
 if TYPE_CHECKING:
@@ -47,7 +49,10 @@ def find_source(call: Call) -> Object:
     version = parse_qs(named[3] or "").get("versionId", [""])[0]
     arguments = {"versionId": version} if version else {}
     access.authorise(call.cloud, call.caller, _READ, bucket, key, call.now, arguments)
-    return versions.find(replace(call, bucket=bucket), key, version)
+    there = replace(call, bucket=bucket)
+    source = follow(there, versions.find(there, key, version))
+    check_readable(call, source)
+    return source
 
 
 def copy_object(call: Call) -> Response:
@@ -76,6 +81,9 @@ def copy_object(call: Call) -> Response:
             headers=kept_headers(call) if anew else source.headers,
             tags=asked_tags(call) if retagged else source.tags,
             acl=asked_acl(call),
+            storage_class=asked_class(call),
+            restored_at=0.0,
+            restored_until=0.0,
         ),
     )
     answer = {"ETag": f'"{made.etag}"', "LastModified": xml.timestamp(made.modified)}
@@ -121,6 +129,7 @@ def append_object(call: Call) -> Response:
                 kind="Appendable",
                 headers=kept_headers(call),
                 crc=crc,
+                storage_class=asked_class(call),
             ),
         )
     else:

@@ -12,6 +12,8 @@ class Bucket(msgspec.Struct, frozen=True):
     owner: str
     created: float
     acl: str = "private"
+    # Empty for the region that is simulated.
+    region: str = ""
     storage_class: str = "Standard"
     redundancy: str = "LRS"
     versioning: str = ""
@@ -19,6 +21,8 @@ class Bucket(msgspec.Struct, frozen=True):
     tags: dict[str, str] = {}
     # Documents that are kept as they were sent: lifecycle, encryption (XML) and policy (JSON).
     configurations: dict[str, str] = {}
+    # When the lifecycle rules were applied last.
+    swept: float = 0.0
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -51,6 +55,12 @@ class Object(msgspec.Struct, frozen=True):
     tags: dict[str, str] = {}
     # "default" stands for the bucket's.
     acl: str = "default"
+    storage_class: str = "Standard"
+    # Of an archived object: from when to when it can be read; 0 if nobody asked for that.
+    restored_at: float = 0.0
+    restored_until: float = 0.0
+    # Of a symbolic link: the key that it stands for.
+    target: str = ""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -73,3 +83,4 @@ class Upload(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
     parts: dict[str, Part] = {}
     tags: dict[str, str] = {}
+    storage_class: str = "Standard"

@@ -105,7 +105,7 @@ def _versions_page(
     prefixes: list[str] = []
     last = ("", "")
     seen = marker if version_marker else ""
-    for one in _all_versions(call, prefix, marker, version_marker):
+    for one in all_versions(call, prefix, marker, version_marker):
         cut = one.key.find(delimiter, len(prefix)) if delimiter else -1
         group = one.key[: cut + len(delimiter)] if cut >= 0 else ""
         if group and (group in prefixes[-1:] or group == marker):
@@ -122,7 +122,7 @@ def _versions_page(
     return found, prefixes, None
 
 
-def _all_versions(call: Call, prefix: str, marker: str, version_marker: str) -> Iterator[Object]:
+def all_versions(call: Call, prefix: str, marker: str, version_marker: str) -> Iterator[Object]:
     """Walk over current objects and history by key, the newest version first."""
     cloud, place = call.cloud, f"{call.bucket}/{prefix}"
     after = f"{call.bucket}/{marker}" if marker else ""
@@ -170,7 +170,7 @@ def list_multipart_uploads(call: Call) -> Response:
                 {
                     "Key": encoded(upload.key, encoding),
                     "UploadId": upload.id,
-                    "StorageClass": "Standard",
+                    "StorageClass": upload.storage_class,
                     "Initiated": xml.timestamp(upload.initiated),
                 }
                 for upload in cut
@@ -233,7 +233,7 @@ def _entry(found: Object) -> dict[str, object]:
         "ETag": f'"{found.etag}"',
         "Type": found.kind,
         "Size": found.size,
-        "StorageClass": "Standard",
+        "StorageClass": found.storage_class,
     }
 
 

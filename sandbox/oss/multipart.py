@@ -11,6 +11,7 @@ import msgspec
 
 from alibroker.sandbox.errors import ApiError
 from alibroker.sandbox.oss import versions, xml
+from alibroker.sandbox.oss.archive import asked_class
 from alibroker.sandbox.oss.call import Content, document
 from alibroker.sandbox.oss.copying import find_source
 from alibroker.sandbox.oss.documents import Object, Part, Segment, Upload
@@ -45,6 +46,7 @@ def initiate(call: Call) -> Response:
         content_type=call.request.headers.get("content-type", "application/octet-stream"),
         headers=kept_headers(call),
         tags=asked_tags(call),
+        storage_class=asked_class(call),
     )
     call.cloud.uploads.put(_path(call, upload.id), upload)
     encoding = call.argument("encoding-type")
@@ -177,6 +179,7 @@ def complete(call: Call) -> Response:
             headers=upload.headers,
             crc=str(crc64_of(call.cloud, segments)),
             tags=upload.tags,
+            storage_class=upload.storage_class,
         ),
     )
     encoding = call.argument("encoding-type")

@@ -11,10 +11,12 @@ from urllib.parse import parse_qsl, quote
 
 from alibroker.sandbox.errors import ApiError
 from alibroker.sandbox.oss import access, versions, xml
+from alibroker.sandbox.oss.archive import asked_class, check_readable, state
 from alibroker.sandbox.oss.attributes import asked_acl
 from alibroker.sandbox.oss.call import Operation, document
 from alibroker.sandbox.oss.documents import Object, Segment
 from alibroker.sandbox.oss.files import pieces
+from alibroker.sandbox.oss.symlinks import follow
 from alibroker.sandbox.wire import Response
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def put_object(call: Call) -> Response:
             crc=str(content.crc),
             tags=asked_tags(call),
             acl=asked_acl(call),
+            storage_class=asked_class(call),
         ),
     )
     return Response(200, headers=[("etag", f'"{made.etag}"'), *identity(call, made)])
@@ -53,10 +56,11 @@ def put_object(call: Call) -> Response:
 
 def get_object(call: Call) -> Response:
     """Send an object, or a range of it."""
-    found = versions.find(call, call.key, call.argument("versionId"))
+    found = follow(call, versions.find(call, call.key, call.argument("versionId")))
     unchanged = _precondition(call, found)
     if unchanged is not None:
         return unchanged
+    check_readable(call, found)
     headers = _describe(call, found)
     for name, value in call.request.query_pairs:
         # A signed URL can say under which name and type a browser stores the object.
@@ -74,7 +78,7 @@ def get_object(call: Call) -> Response:
 
 def head_object(call: Call) -> Response:
     """Describe an object in headers."""
-    found = versions.find(call, call.key, call.argument("versionId"))
+    found = follow(call, versions.find(call, call.key, call.argument("versionId")))
     unchanged = _precondition(call, found)
     if unchanged is not None:
         return unchanged
@@ -207,7 +211,7 @@ def _describe(call: Call, found: Object) -> list[tuple[str, str]]:
         ("content-type", found.content_type),
         ("accept-ranges", "bytes"),
         ("x-oss-object-type", found.kind),
-        ("x-oss-storage-class", "Standard"),
+        *state(call, found),
         *found.headers.items(),
         *identity(call, found),
     ]

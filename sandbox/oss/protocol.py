@@ -10,15 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alibroker.sandbox.errors import ApiError
-from alibroker.sandbox.oss import access, authentication, routing, xml
+from alibroker.sandbox.oss import access, authentication, lifecycle, regions, routing, xml
 from alibroker.sandbox.oss.call import Call, Content
 from alibroker.sandbox.wire import Request, Response
 
 if TYPE_CHECKING:
     from alibroker.sandbox.body import Body
     from alibroker.sandbox.cloud import Cloud
-
-DOCUMENT_LIMIT = 2 * 1024 * 1024
 
 
 async def answer(cloud: Cloud, request: Request, body: Body) -> Response:
@@ -31,12 +29,16 @@ async def answer(cloud: Cloud, request: Request, body: Body) -> Response:
         caller = authentication.authenticate(cloud, request, now)
         if not operation.checks_keys:
             access.authorise(cloud, caller, operation, bucket, key, now, request.arguments)
-        call = Call(cloud, request, bucket, key, caller, now)
+        signed = authentication.signed_region(request)
+        if operation.name != "PutBucket":
+            regions.check_endpoint(cloud, cloud.buckets.get(bucket), signed)
+        call = Call(cloud, request, bucket, key, caller, now, signed or cloud.region)
         if operation.streams:
             content = await body.save(cloud.files)
             call = replace(call, content=content, now=time.time())
         else:
-            call = replace(call, body=await body.read(DOCUMENT_LIMIT))
+            call = replace(call, body=await body.read(operation.limit))
+        lifecycle.apply(call)
         response = operation.run(call)
         cloud.store.commit()
     except ApiError as error:
@@ -57,7 +59,7 @@ def refuse(cloud: Cloud, request: Request, error: ApiError) -> Response:
     headers = _headers()
     request_id = headers[0][1]
     _, bucket, _ = routing.split(request.path)
-    place = f"oss-{cloud.region}.aliyuncs.com"
+    place = f"oss-{authentication.signed_region(request) or cloud.region}.aliyuncs.com"
     ec = error.ec or "0001-00000000"
     body = xml.render(
         "Error",

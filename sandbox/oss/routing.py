@@ -7,13 +7,16 @@ from urllib.parse import unquote
 
 from alibroker.sandbox.errors import ApiError
 from alibroker.sandbox.oss import (
+    archive,
     attributes,
     buckets,
     configurations,
     copying,
+    forms,
     listing,
     multipart,
     objects,
+    symlinks,
 )
 from alibroker.sandbox.oss.call import Operation
 
@@ -46,6 +49,9 @@ _ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("POST", "bucket", "delete"): Operation(
         "DeleteMultipleObjects", objects.delete_multiple_objects, "DeleteObject", checks_keys=True
     ),
+    ("POST", "bucket", ""): Operation(
+        "PostObject", forms.post_object, "PutObject", checks_keys=True, limit=forms.FORM_LIMIT
+    ),
     ("PUT", "object", ""): _operation(objects.put_object, "PutObject", streams=True),
     ("PUT", "object", "copy"): _operation(copying.copy_object, "CopyObject", "PutObject"),
     ("POST", "object", "append"): _operation(
@@ -56,6 +62,9 @@ _ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("DELETE", "object", "tagging"): _operation(attributes.delete_tagging, "DeleteObjectTagging"),
     ("PUT", "object", "acl"): _operation(attributes.put_acl, "PutObjectAcl"),
     ("GET", "object", "acl"): _operation(attributes.get_acl, "GetObjectAcl"),
+    ("PUT", "object", "symlink"): _operation(symlinks.put_symlink, "PutSymlink", "PutObject"),
+    ("GET", "object", "symlink"): _operation(symlinks.get_symlink, "GetSymlink", "GetObject"),
+    ("POST", "object", "restore"): _operation(archive.restore_object, "RestoreObject"),
     ("GET", "object", ""): _operation(objects.get_object, "GetObject"),
     ("HEAD", "object", ""): _operation(objects.head_object, "HeadObject", "GetObject"),
     ("HEAD", "object", "objectMeta"): _operation(objects.head_object, "GetObjectMeta", "GetObject"),
@@ -157,6 +166,7 @@ _SUBRESOURCES = frozenset(
         "cname",
         "style",
         "live",
+        "regions",
     ]
 )
 

@@ -171,6 +171,8 @@ def test_a_bucket_is_private_and_marked_as_ours(oss: Drive, sandbox: Sandbox) ->
     assert bucket["tags"] == {
         "alibroker": "my-broker",
         "alibroker-instance": "i",
+        "alibroker-service": "oss-997b8372-8dac-40ac-ae65-758b4a502222",
+        "alibroker-plan": DEFAULT,
         "service_catalog": "true",
         "alibroker-platform": "driver",
     }

@@ -12,7 +12,7 @@ import pytest
 from aliyunsdkcore.client import AcsClient
 from aliyunsdkcore.request import CommonRequest
 
-from alibroker.brokers.api import Failed, Succeeded
+from alibroker.brokers.api import Failed, Inventory, Succeeded
 from alibroker.brokers.driver import Driver
 
 if TYPE_CHECKING:
@@ -107,11 +107,35 @@ def test_the_documented_policy_is_enough_for_everything(
     for name, access in (("a", "read-write"), ("b", "read-write"), ("c", "write-only")):
         operations.append(driver.bind("i", name, Access=access))
     operations += [driver.unbind("i", name) for name in ("a", "b", "c")]
+    assert isinstance(driver.broker, Inventory)
+    (found,) = driver.broker.inventory()
+    driver.broker.keep(found)
     bucket = driver.resource("i")["bucket"]
     sandbox.control("POST", "objects", {"bucket": bucket, "objects": 2, "uploads": 2})
     operations.append(driver.deprovision("i"))
     assert [one.end for one in operations if not isinstance(one.end, Succeeded)] == []
     assert not sandbox.buckets
+    owner.clean()
+    assert sandbox.empty
+
+
+def test_it_is_enough_for_chosen_names_if_the_resources_are_opened(
+    oss: Drive, sandbox: Sandbox, owner: Owner
+) -> None:
+    rows = [
+        (feature, actions, resource.replace(":oss:*:*:alibroker-", ":oss:*:*:"))
+        for feature, actions, resource in documented()
+        if not feature.startswith(("finding", "`DeletionPolicy"))
+    ]
+    driver = oss(**owner.identity(rows))
+    operations = [
+        driver.provision("i", PLAN, BucketName="chosen"),
+        driver.bind("i", "b"),
+        driver.update("i", Tags={"team": "a"}),
+        driver.unbind("i", "b"),
+        driver.deprovision("i"),
+    ]
+    assert [one.end for one in operations if not isinstance(one.end, Succeeded)] == []
     owner.clean()
     assert sandbox.empty
 

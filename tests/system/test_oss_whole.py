@@ -269,6 +269,33 @@ def test_an_update_goes_on_after_a_crash(world: World, call: str, when: str) -> 
     world.sandbox.control("DELETE", "faults")
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    "call", ["ram:CreatePolicy", "oss:PutBucket", "oss:PutBucketTagging", "ram:DeletePolicy"]
+)
+def test_a_chosen_name_is_got_once_over_a_crash(world: World, call: str, when: str) -> None:
+    """Whoever began goes on after the crash; the other one is told that it is taken."""
+    body = {**OSS, **PLACE, "parameters": {"BucketName": f"chosen-{new_id()}"[:40]}}
+    instances = (new_id(), new_id())
+    fault = world.sandbox.control(
+        "POST", "faults", {"action": call, "kind": "hang", "when": when, "seconds": 30}
+    )
+    for instance in instances:
+        path = f"/v2/service_instances/{instance}"
+        answer = world.request("PUT", path, body, accepts_incomplete="true")
+        assert answer.status_code == 202, answer.text
+    eventually(lambda: world.sandbox.control("GET", f"faults/{fault['id']}")["hit"])
+    world.kill_worker()
+    ends = {instance: world.end("provision", instance) for instance in instances}
+    assert sorted(ends.values()) == ["failed", "succeeded"]
+    (bucket,) = world.inventory()["buckets"]
+    assert ends[bucket["tags"]["alibroker-instance"]] == "succeeded"
+    for instance in instances:
+        world.do("deprovision", OSS, instance)
+    assert world.left() == {}
+    world.sandbox.control("DELETE", "faults")
+
+
 def test_wrong_parameters_change_nothing(world: World) -> None:
     instance = provision(world)
     path = f"/v2/service_instances/{instance}"
