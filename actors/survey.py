@@ -51,7 +51,8 @@ class Survey:
             if record.service_id not in self._services or not _alive(record) or not name:
                 continue
             thing = things.claim(record.key, name)
-            if self._stood_still(record.key, record):
+            hidden = thing is None and things.may_hide(record.key)
+            if not hidden and self._stood_still(record.key, record):
                 yield from self._of_record(record, name, thing)
         for thing in things.unclaimed():
             # What becomes of a thing is decided for its parts as well.
@@ -122,6 +123,7 @@ class _Things:
         self._found = found
         self._claimed: set[int] = set()
         self._wholes: set[Key] = set()
+        self._opaque = {one.instance_id for one in found if one.contents_unknown}
         self._main: dict[tuple[Key, str], list[int]] = collections.defaultdict(list)
         for number, one in enumerate(found):
             if one.main:
@@ -140,6 +142,10 @@ class _Things:
         numbers = self._main.get((key, name)) or self._main.get((_nameless(key), name)) or []
         self._claimed.update(numbers)
         return self._found[numbers[0]] if numbers else None
+
+    def may_hide(self, key: Key) -> bool:
+        """Whether a binding's thing can be there although it was not found."""
+        return bool(key.binding_id) and key.instance_id in self._opaque
 
     def has_main(self, part: Found) -> bool:
         """Whether that was found as well which something is a part of."""

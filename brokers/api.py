@@ -251,6 +251,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Unix time in seconds at which the cloud created it; 0 if it does not say."""
     kept: bool = False
     """Whether an operator said that it is to stay although no record knows it."""
+    contents_unknown: bool = False
+    """Whether the cloud would not say just now what belongs to this instance."""
     resource: Json = NOTHING
     """The facts that a record of it would hold, and that deleting it needs. One that differs from
     the record's was changed behind the broker's back."""

@@ -83,6 +83,8 @@ class ServiceInstance:
         current = catalog.plan(body.service_id, current_id)
         parameters = body.parameters or NOTHING
         changes = bool(parameters) or (body.plan_id or current_id) != current_id
+        if body.maintenance_info is not None and instance is not None:
+            changes |= body.maintenance_info.version != instance.maintenance_version
         kind = OperationKind.UPDATE
         incomplete = check_asynchronous(req, plan if changes else None, kind)
         version = check_maintenance_info(plan, body.maintenance_info) if plan else ""

@@ -6,13 +6,14 @@ import secrets
 import string
 from typing import Any, Final
 
-from alibroker.brokers.alibabacloud.naming import digest
+from alibroker.brokers.alibabacloud.naming import digest, tag_text, word_value
 from alibroker.brokers.api import Work
-from alibroker.brokers.rds.engines import READ_WRITE, Engine
+from alibroker.brokers.rds.engines import READ_WRITE, Engine, Login
 
 DATABASE: Final = "app"
 """The database of bindings that name none; it belongs to the instance and outlives them."""
 
+_MARK: Final = "alibroker-"
 _PASSWORD_LENGTH: Final = 24
 _CLASSES: Final = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "_-")
 _CLASSES_NEEDED: Final = 3  # of upper case, lower case, digits and specials (CreateAccount)
@@ -38,9 +39,22 @@ def access(work: Work) -> str:
     return str(work.binding_parameters.get("Access") or READ_WRITE)
 
 
-def marker(work: Work) -> str:
-    """Return the account's description, which tells our accounts from others of the same name."""
-    return f"alibroker-{digest(work.instance_id, work.binding_id, length=32)}"
+def marker(binding_id: str) -> str:
+    """Return the account's description, which tells our accounts from others of the same name.
+
+    It has letters, digits, _ and - in it, 256 at most (CreateAccount, AccountDescription).
+    """
+    return f"{_MARK}{word_value(binding_id)}"
+
+
+def is_marked(description: str) -> bool:
+    """Tell whether an account with this description was created for a binding."""
+    return description.startswith(_MARK)
+
+
+def marked_binding(description: str) -> str:
+    """Return the binding that `marker` made a description for; empty if that cannot be told."""
+    return tag_text(description.removeprefix(_MARK)) if is_marked(description) else ""
 
 
 def new_password() -> str:
@@ -66,17 +80,23 @@ def password_fault(password: str) -> str | None:
     )
 
 
-def credentials(
-    engine: Engine, *, host: str, port: str, username: str, password: str, database: str
-) -> dict[str, Any]:
-    """Return what an application needs to connect."""
-    place = (host, port, username, password, database)
-    return {
-        "uri": engine.uri(*place),
-        "jdbcUrl": engine.jdbc_url(*place),
-        "host": host,
-        "port": port,
-        "database": database,
-        "username": username,
-        "password": password,
+def credentials(engine: Engine, login: Login, ca_url: str = "") -> dict[str, Any]:
+    """Return what an application needs to connect.
+
+    With TLS they say that connections are to be encrypted; where the certificate of the CA is
+    found (`ca_url`) is known of some engines only.
+    """
+    found: dict[str, Any] = {
+        "uri": engine.uri(login),
+        "jdbcUrl": engine.jdbc_url(login),
+        "host": login.host,
+        "port": login.port,
+        "database": login.database,
+        "username": login.username,
+        "password": login.password,
     }
+    if login.tls:
+        found |= {"tls": True, "sslmode": "require"}
+        if ca_url:
+            found["caUrl"] = ca_url
+    return found

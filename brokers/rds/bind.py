@@ -9,8 +9,9 @@ from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Failed, InProgress, Json, Step, Succeeded, Work
 from alibroker.brokers.rds import accounts
 from alibroker.brokers.rds.calls import Item, RdsCalls
-from alibroker.brokers.rds.engines import Engine, database_fault
+from alibroker.brokers.rds.engines import Engine, Login, database_fault
 from alibroker.brokers.rds.plans import engine_of
+from alibroker.brokers.rds.switches import CA_URL, TLS
 
 BOUND: Final = "bound"
 """Name of the fact that a bind has ended well."""
@@ -42,7 +43,9 @@ class Bind:
         charset = str(work.parameters.get("CharacterSet") or engine_of(work).charset)
         self._calls.create_database(instance_id, _database(work), charset)
         try:
-            self._calls.create_account(instance_id, name, password, accounts.marker(work))
+            self._calls.create_account(
+                instance_id, name, password, accounts.marker(work.binding_id)
+            )
         except CloudError as error:
             if error.kind is not Kind.EXISTS:
                 raise
@@ -54,7 +57,7 @@ class Bind:
                     state=work.state,
                     poll_after=self._poll,
                 )
-            if account.get("AccountDescription") != accounts.marker(work):
+            if account.get("AccountDescription") != accounts.marker(work.binding_id):
                 return Failed(
                     reason="parameters/Username: the database has another account of this name; "
                     "choose a different one"
@@ -101,18 +104,19 @@ class Bind:
         facts = work.resource
         if not (facts.get("host") and facts.get("port")):
             item = self._calls.instance(facts["instance_id"]) or {}
-            facts = {"host": item.get("ConnectionString", ""), "port": item.get("Port", "")}
-        host, port = str(facts["host"]), str(facts["port"])
+            facts = {**facts, "host": item.get("ConnectionString"), "port": item.get("Port")}
+        host, port = str(facts["host"] or ""), str(facts["port"] or "")
+        login = Login(
+            host=host,
+            port=port,
+            username=work.binding_resource["username"],
+            password=work.state["password"],
+            database=_database(work),
+            tls=bool(facts.get(TLS)),
+        )
         return Succeeded(
             resource={BOUND: True},
-            credentials=accounts.credentials(
-                engine,
-                host=host,
-                port=port,
-                username=work.binding_resource["username"],
-                password=work.state["password"],
-                database=_database(work),
-            ),
+            credentials=accounts.credentials(engine, login, str(facts.get(CA_URL) or "")),
             endpoints=({"host": host, "ports": [port], "protocol": "tcp"},),
         )
 
@@ -122,7 +126,10 @@ def _intend(work: Work) -> Step:
     if not work.resource.get("instance_id"):
         return Failed(reason="the service instance has no database")
     engine = engine_of(work)
-    name, database = accounts.account_name(work), accounts.database_name(work)
+    # An adopted binding has an account already.
+    known = work.binding_resource
+    name = str(known.get("username") or accounts.account_name(work))
+    database = str(known.get("database") or accounts.database_name(work))
     chosen = work.binding_parameters.get("Password")
     wrong = (
         engine.account_fault(name)
@@ -130,14 +137,18 @@ def _intend(work: Work) -> Step:
         or (accounts.password_fault(str(chosen)) if chosen else None)
     )
     if accounts.access(work) not in engine.privileges:
-        known = ", ".join(engine.privileges)
-        wrong = f"parameters/Access: with {engine.name} this can be {known}"
+        choices = ", ".join(engine.privileges)
+        wrong = f"parameters/Access: with {engine.name} this can be {choices}"
     if wrong is not None:
         return Failed(reason=wrong)
     return InProgress(
         description="The account is being prepared",
         state={"phase": "create", "password": str(chosen or accounts.new_password())},
-        resource={"username": name, "database": database},
+        resource={
+            "instance_id": work.resource["instance_id"],
+            "username": name,
+            "database": database,
+        },
     )
 
 

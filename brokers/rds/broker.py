@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,16 +10,21 @@ from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind, ends_operation, failed
 from alibroker.brokers.alibabacloud.naming import OWNER_TAG
-from alibroker.brokers.alibabacloud.settings import CloudSettings
-from alibroker.brokers.api import Json, ServiceOffering, Step, Work
+from alibroker.brokers.alibabacloud.settings import CloudSettings, read_flag
+from alibroker.brokers.api import Found, Json, ServiceOffering, Step, Work
 from alibroker.brokers.offerings import load_offerings
+from alibroker.brokers.overlay import read_overlay
 from alibroker.brokers.rds.bind import Bind
 from alibroker.brokers.rds.calls import RdsCalls
 from alibroker.brokers.rds.deprovision import Deprovision
+from alibroker.brokers.rds.extras import Extras
+from alibroker.brokers.rds.inventory import RdsInventory
 from alibroker.brokers.rds.listing import Listings
 from alibroker.brokers.rds.networks import Networks
 from alibroker.brokers.rds.plans import plan_faults
 from alibroker.brokers.rds.provision import Provision
+from alibroker.brokers.rds.setting_calls import SettingCalls
+from alibroker.brokers.rds.switches import Switching
 from alibroker.brokers.rds.unbind import Unbind
 from alibroker.brokers.rds.update import Update
 
@@ -33,29 +38,37 @@ def create_broker(settings: Mapping[str, str]) -> RdsBroker:
     """Create the broker from the process environment.
 
     `ALIBROKER_RDS_CATALOG` names files, with commas in between, to use in place of the catalogs
-    that come along; for the rest see `read_settings` and `find_credentials`.
+    that come along. With `ALIBROKER_RDS_DRY_RUN` (true or false) the cloud checks each order
+    before it is placed. For the rest see `read_settings` and `find_credentials`.
 
     Raises:
         SettingsError, CredentialsError, CatalogError: Each names what to change.
     """
     own = [Path(name.strip()) for name in settings.get("ALIBROKER_RDS_CATALOG", "").split(",")]
     offerings: list[ServiceOffering] = []
+    overlay = read_overlay(settings)
     for path in own if any(path.name for path in own) else _CATALOGS:
-        offerings += load_offerings(path, plan_faults)
-    return RdsBroker(offerings, *connect(settings))
+        offerings += load_offerings(path, plan_faults, overlay)
+    dry_run = read_flag(settings, "ALIBROKER_RDS_DRY_RUN")
+    return RdsBroker(offerings, *connect(settings), dry_run=dry_run)
 
 
 class RdsBroker:
     """Instances are RDS instances; each binding is an account of its own."""
 
     name = "rds"
+    instance_fact = "instance_id"
+    binding_fact = "username"
 
     def __init__(
         self,
         offerings: Sequence[ServiceOffering],
         settings: CloudSettings,
         cloud: CloudClient,
+        *,
+        dry_run: bool = False,
     ) -> None:
+        """With `dry_run` the cloud checks each order before it is placed."""
         self._offerings = offerings
         self._cloud = cloud
         calls = RdsCalls(cloud)
@@ -64,11 +77,15 @@ class RdsBroker:
         )
         networks = Networks(calls)
         plans = {plan.id: plan.settings for offering in offerings for plan in offering.plans}
-        self._provision = Provision(calls, networks, settings)
-        self._update = Update(calls, networks, settings, plans)
+        setting_calls = SettingCalls(cloud)
+        extras = Extras(setting_calls)
+        switching = Switching(calls, setting_calls, settings)
+        self._provision = Provision(calls, networks, extras, switching, settings, dry_run=dry_run)
+        self._update = Update(calls, networks, extras, switching, settings, plans)
         self._deprovision = Deprovision(calls, settings)
         self._bind = Bind(calls, settings)
         self._unbind = Unbind(calls, settings)
+        self._inventory = RdsInventory(calls, settings, plans)
 
     def offerings(self) -> Sequence[ServiceOffering]:
         """Return what the catalog file says."""
@@ -131,6 +148,14 @@ class RdsBroker:
                 if work.resource.get("instance_id") not in listing.instance_ids:
                     seen[work.operation_id] = {"left": status}
         return seen
+
+    def inventory(self) -> Iterable[Found]:
+        """List our instances and their accounts; about two calls for each instance."""
+        return self._inventory.found()
+
+    def keep(self, found: Found) -> None:
+        """Mark an instance as kept, in its tags."""
+        self._inventory.keep(found)
 
     def close(self) -> None:
         """Close the connections."""

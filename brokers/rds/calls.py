@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aliyunsdkrds.request.v20140815.CreateAccountRequest import CreateAccountRequest
@@ -19,6 +19,7 @@ from aliyunsdkrds.request.v20140815.DescribeDBInstancesRequest import DescribeDB
 from aliyunsdkrds.request.v20140815.GrantAccountPrivilegeRequest import (
     GrantAccountPrivilegeRequest,
 )
+from aliyunsdkrds.request.v20140815.ListTagResourcesRequest import ListTagResourcesRequest
 from aliyunsdkrds.request.v20140815.ModifyDBInstanceDeletionProtectionRequest import (
     ModifyDBInstanceDeletionProtectionRequest,
 )
@@ -28,13 +29,17 @@ from aliyunsdkrds.request.v20140815.ResetAccountPasswordRequest import ResetAcco
 from aliyunsdkrds.request.v20140815.RevokeAccountPrivilegeRequest import (
     RevokeAccountPrivilegeRequest,
 )
+from aliyunsdkrds.request.v20140815.TagResourcesRequest import TagResourcesRequest
 
 from alibroker.brokers.alibabacloud.client import CloudClient, common_request
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.rds.order import Order
 
 _PAGE_SIZE: Final = 100  # the most that DescribeDBInstances returns at once
+_ACCOUNTS: Final = 200  # the most that DescribeAccounts returns at once
 _MAX_PAGES: Final = 1000
+TAGGED_AT_ONCE: Final = 50
+"""The most instances that ListTagResources and TagResources take."""
 
 Item = Mapping[str, Any]
 
@@ -121,6 +126,65 @@ class RdsCalls:
                 break
         return found
 
+    def all_instances(self, tag: tuple[str, str]) -> list[Item]:
+        """Return all instances with a tag, 100 a call (DescribeDBInstances).
+
+        Pages follow a token, not a number: what is deleted meanwhile makes none slip through.
+        """
+        found: list[Item] = []
+        token = ""
+        for _ in range(_MAX_PAGES):
+            request = DescribeDBInstancesRequest()
+            request.set_Tags(json.dumps(dict([tag])))
+            request.set_MaxResults(_PAGE_SIZE)
+            if token:
+                request.set_NextToken(token)
+            answer = self._cloud.call(request)
+            found += _items(answer, "Items", "DBInstance")
+            token = str(answer.get("NextToken") or "")
+            if not token:
+                break
+        return found
+
+    def is_listed(self, instance_id: str) -> bool:
+        """Tell whether an instance is in the list of all (DescribeDBInstances)."""
+        request = DescribeDBInstancesRequest()
+        request.set_DBInstanceId(instance_id)
+        try:
+            items = _items(self._cloud.call(request), "Items", "DBInstance")
+        except CloudError as error:
+            if error.kind is Kind.NOT_FOUND:
+                return False
+            raise
+        return any(item.get("DBInstanceId") == instance_id for item in items)
+
+    def tags_of(self, instance_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the tags of up to 50 instances by id (ListTagResources)."""
+        tags: dict[str, dict[str, str]] = {name: {} for name in instance_ids}
+        token = ""
+        for _ in range(_MAX_PAGES):
+            request = ListTagResourcesRequest()
+            request.set_ResourceType("INSTANCE")
+            request.set_ResourceIds(list(instance_ids))
+            if token:
+                request.set_NextToken(token)
+            answer = self._cloud.call(request)
+            for row in _items(answer, "TagResources", "TagResource"):
+                if row.get("ResourceId") in tags:
+                    tags[row["ResourceId"]][row["TagKey"]] = str(row.get("TagValue") or "")
+            token = str(answer.get("NextToken") or "")
+            if not token:
+                break
+        return tags
+
+    def tag(self, instance_id: str, tags: Mapping[str, str]) -> None:
+        """Give an instance tags, in place of those with the same keys (TagResources)."""
+        request = TagResourcesRequest()
+        request.set_ResourceType("INSTANCE")
+        request.set_ResourceIds([instance_id])
+        request.set_Tags([{"Key": key, "Value": value} for key, value in tags.items()])
+        self._cloud.call(request)
+
     def modify_spec(self, instance_id: str, order: Order, previous: Order) -> None:
         """Change class and storage (ModifyDBInstanceSpec); there is no client token."""
         request = ModifyDBInstanceSpecRequest()
@@ -193,6 +257,20 @@ class RdsCalls:
             if item.get("AccountName") == name:
                 return item
         return None
+
+    def accounts(self, instance_id: str) -> list[Item]:
+        """Return all accounts of an instance, 200 a call (DescribeAccounts)."""
+        found: list[Item] = []
+        for page in range(1, _MAX_PAGES):
+            request = DescribeAccountsRequest()
+            request.set_DBInstanceId(instance_id)
+            request.set_PageSize(_ACCOUNTS)
+            request.set_PageNumber(page)
+            items = _items(self._cloud.call(request), "Accounts", "DBInstanceAccount")
+            found += items
+            if len(items) < _ACCOUNTS:
+                break
+        return found
 
     def reset_password(self, instance_id: str, name: str, password: str) -> None:
         """Give an account a new password (ResetAccountPassword)."""

@@ -19,7 +19,8 @@ class Deprovision:
 
     def step(self, work: Work) -> Step:
         """Do the next step."""
-        if work.resource.get(GONE) or "requested_at" not in work.resource:
+        known = work.resource
+        if known.get(GONE) or not ("requested_at" in known or known.get("instance_id")):
             return Succeeded(resource={GONE: True})  # nothing was ever ordered, or all is done
         if not work.resource.get("instance_id"):
             return self._search(work)

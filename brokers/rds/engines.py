@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -28,6 +28,19 @@ _RESERVED_DATABASES: Final = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Login:
+    """How a database is reached by one account."""
+
+    host: str
+    port: str
+    username: str
+    password: str = field(repr=False)
+    database: str
+    tls: bool
+    """Whether the connection has to be encrypted."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Engine:
     """One database engine of RDS."""
 
@@ -43,6 +56,14 @@ class Engine:
     """Characters that the name of an account may have in every version."""
     revokes: bool = True
     """Whether RevokeAccountPrivilege is there."""
+    has_security_groups: bool = True
+    """Whether security groups of ECS can be let in (ModifySecurityGroupConfiguration)."""
+    has_tls: bool = True
+    """Whether RDS offers TLS (ModifyDBInstanceSSL)."""
+    tls_of_uri: str = ""
+    """What makes clients insist on TLS, in `uri`; they need no certificate for it."""
+    tls_of_jdbc: str = ""
+    """The same, in `jdbcUrl`."""
     shown: Mapping[str, str]
     """Privileges that DescribeAccounts writes in another way."""
 
@@ -58,21 +79,33 @@ class Engine:
             return "parameters/Username: this name is reserved; choose another one"
         return None
 
-    def uri(self, host: str, port: str, username: str, password: str, database: str) -> str:
-        """Return the URI with user and password in it."""
-        user, secret = quote(username, safe=""), quote(password, safe="")
-        return f"{self.scheme}://{user}:{secret}@{host}:{port}/{database}"
+    def access_of(self, privilege: str) -> str:
+        """Return the access that a privilege, as DescribeAccounts writes it, was granted for."""
+        for access, granted in self.privileges.items():
+            if privilege in {granted, self.shown.get(granted)}:
+                return access
+        return ""
 
-    def jdbc_url(self, host: str, port: str, username: str, password: str, database: str) -> str:
+    def uri(self, login: Login) -> str:
+        """Return the URI with user and password in it."""
+        user, secret = quote(login.username, safe=""), quote(login.password, safe="")
+        place = f"{login.host}:{login.port}/{login.database}"
+        query = f"?{self.tls_of_uri}" if login.tls else ""
+        return f"{self.scheme}://{user}:{secret}@{place}{query}"
+
+    def jdbc_url(self, login: Login) -> str:
         """Return the URL for JDBC with user and password in it."""
         if self.name == "SQLServer":
             return (
-                f"jdbc:sqlserver://{host}:{port};databaseName={database};"
-                f"user={username};password={password}"
+                f"jdbc:sqlserver://{login.host}:{login.port};databaseName={login.database};"
+                f"user={login.username};password={login.password}"
+                f"{f';{self.tls_of_jdbc}' if login.tls else ''}"
             )
-        query = urlencode({"user": username, "password": password})
+        query = urlencode({"user": login.username, "password": login.password})
+        if login.tls:
+            query += f"&{self.tls_of_jdbc}"
         scheme = "mariadb" if self.name == "MariaDB" else self.scheme
-        return f"jdbc:{scheme}://{host}:{port}/{database}?{query}"
+        return f"jdbc:{scheme}://{login.host}:{login.port}/{login.database}?{query}"
 
 
 def database_fault(name: str) -> str | None:
@@ -90,6 +123,8 @@ _ALL: Final = (
         privileges=_OF_MYSQL,
         charset="utf8mb4",
         account_length=16,
+        tls_of_uri="ssl-mode=REQUIRED",
+        tls_of_jdbc="sslMode=REQUIRED",
         shown={},
     ),
     Engine(
@@ -98,6 +133,8 @@ _ALL: Final = (
         privileges=_OF_MYSQL,
         charset="utf8mb4",
         account_length=16,
+        has_security_groups=False,
+        has_tls=False,
         shown={},
     ),
     Engine(
@@ -107,6 +144,8 @@ _ALL: Final = (
         charset="UTF8,C,en_US.utf8",
         account_length=16,
         revokes=False,
+        tls_of_uri="sslmode=require",
+        tls_of_jdbc="sslmode=require",
         shown={"DBOwner": "ALL"},
     ),
     Engine(
@@ -115,6 +154,8 @@ _ALL: Final = (
         privileges={READ_WRITE: "ReadWrite", READ_ONLY: "ReadOnly", DDL: "DBOwner"},
         charset="SQL_Latin1_General_CP1_CI_AS",
         account_length=16,
+        tls_of_uri="encrypt=true",
+        tls_of_jdbc="encrypt=true;trustServerCertificate=true",
         shown={"DBOwner": "DbOwner"},
     ),
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
 
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Json, Work
+from alibroker.brokers.rds.engines import ENGINES
 from alibroker.brokers.rds.plans import PlanSettings, read_plan
 
 _LOCAL_VERSIONS: Final = frozenset({"5.5", "5.6"})  # of MySQL, sold on local disks only
@@ -30,6 +32,20 @@ _SMALLEST: Final = {
 """GB (CreateDBInstance)."""
 
 
+_WINDOW: Final = re.compile(r"([01][0-9]|2[0-3]):00Z-([01][0-9]|2[0-3]):00Z")
+_DAYS_NEEDED: Final = 2  # of a week (ModifyBackupPolicy)
+
+
+class Backup(msgspec.Struct, frozen=True, kw_only=True):
+    """When backups are made and how long they are kept; what is empty stays as the cloud has it."""
+
+    retention_days: int = 0
+    time: str = ""
+    """An hour, UTC, e.g. 02:00Z-03:00Z."""
+    weekdays: tuple[str, ...] = ()
+    """In English."""
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """An instance to buy; the words of CreateDBInstance."""
 
@@ -48,6 +64,18 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses that the user wants let in; empty for those of the VPC."""
     time_zone: str
     deletion_protection: bool
+    backup: Backup
+    security_groups: tuple[str, ...] | None
+    """Of ECS, whose members may connect besides; None if they are left alone."""
+    tls: bool | None
+    """Whether RDS offers TLS; None if that is left alone."""
+    tde: bool
+    """Whether data are encrypted at rest."""
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether something is to be set that CreateDBInstance does not take."""
+        return bool(self.backup != Backup() or self.security_groups or self.tls or self.tde)
 
 
 def order_of(work: Work, settings: CloudSettings) -> Order:
@@ -65,6 +93,7 @@ def read_order(plan_settings: Json, wanted: Json, settings: CloudSettings) -> Or
         instance_class = plan.replaced_classes.get(instance_class, instance_class)
     local = instance_class.startswith("rds.") or instance_class.endswith(".2")
     vpc_id = str(wanted.get("VpcID", settings.vpc_id))
+    groups, tls = wanted.get("SecurityGroupIDs"), wanted.get("SSL")
     return Order(
         engine=plan.engine,
         engine_version=version,
@@ -83,6 +112,14 @@ def read_order(plan_settings: Json, wanted: Json, settings: CloudSettings) -> Or
         allow_list=tuple(str(entry) for entry in wanted.get("AllowedIPs", ())),
         time_zone=str(wanted.get("TimeZone", "")),
         deletion_protection=bool(wanted.get("DeletionProtection", False)),
+        backup=Backup(
+            retention_days=int(wanted.get("BackupRetentionDays", 0)),
+            time=str(wanted.get("BackupTime", "")),
+            weekdays=tuple(str(day) for day in wanted.get("BackupDays", ())),
+        ),
+        security_groups=None if groups is None else tuple(str(group) for group in groups),
+        tls=None if tls is None else bool(tls),
+        tde=bool(wanted.get("TDE", False)),
     )
 
 
@@ -96,6 +133,33 @@ def order_fault(order: Order) -> str | None:
             f"parameters/Category: the class {order.instance_class} belongs to "
             f"{category_of(order.instance_class)}; choose another class or leave Category out"
         )
+    engine = ENGINES[order.engine]
+    if order.security_groups is not None and not engine.has_security_groups:
+        return f"parameters/SecurityGroupIDs: not available with {engine.name}"
+    if order.tls is not None and not engine.has_tls:
+        return f"parameters/SSL: not available with {engine.name}"
+    if order.tde and not _has_tde(order):
+        return (
+            f"parameters/TDE: not available with {engine.name} on {order.storage_type}, "
+            f"{order.category}"
+        )
+    return _backup_fault(order.backup)
+
+
+def _has_tde(order: Order) -> bool:
+    """Tell where TDE is sold without certificates of one's own (ModifyDBInstanceTDE)."""
+    local = order.storage_type == "local_ssd"
+    if order.engine == "MySQL":
+        return local and order.category == "HighAvailability"
+    return order.engine == "PostgreSQL" and not local
+
+
+def _backup_fault(backup: Backup) -> str | None:
+    window = _WINDOW.fullmatch(backup.time)
+    if backup.time and not (window and int(window[2]) == (int(window[1]) + 1) % 24):
+        return "parameters/BackupTime: use an hour that begins on the hour, e.g. 02:00Z-03:00Z"
+    if backup.weekdays and len(set(backup.weekdays)) < _DAYS_NEEDED:
+        return f"parameters/BackupDays: name at least {_DAYS_NEEDED} days"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The steps of provision: intend, buy, wait until it runs."""
+"""The steps of provision: intend, check, buy, wait until it runs, configure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, digest, tag_valu
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
 from alibroker.brokers.rds.calls import Item, RdsCalls
+from alibroker.brokers.rds.extras import Extras
+from alibroker.brokers.rds.facts import facts_of
 from alibroker.brokers.rds.networks import Networks, PlacementError
 from alibroker.brokers.rds.order import order_fault, order_of
 from alibroker.brokers.rds.status import CREATING, DELETING_STATUSES, GONE, RUNNING
+from alibroker.brokers.rds.switches import Switching, to_turn
 
 _PLACE: Final = ("vpc_id", "vswitch_id", "zone_id", "network_type")
 _FIRST_LOOK: Final = 13
@@ -27,18 +30,37 @@ _TOKEN_USED: Final = frozenset({"IdempotentParameterMismatch", "InvalidRequestId
 class Provision:
     """Buys an instance exactly once, whatever crashes and whatever answer is lost."""
 
-    def __init__(self, calls: RdsCalls, networks: Networks, settings: CloudSettings) -> None:
+    def __init__(
+        self,
+        calls: RdsCalls,
+        networks: Networks,
+        extras: Extras,
+        switching: Switching,
+        settings: CloudSettings,
+        *,
+        dry_run: bool,
+    ) -> None:
+        """With `dry_run` each order is checked by the cloud before it is placed."""
         self._calls = calls
         self._networks = networks
+        self._extras = extras
+        self._switching = switching
         self._settings = settings
+        self._dry_run = dry_run
 
     def step(self, work: Work) -> Step:
         """Do the next step."""
         match work.state.get("phase"):
+            case "check":
+                return self._check(work)
             case "create":
                 return self._create(work)
             case "wait":
                 return self._wait(work)
+            case "configure":
+                return self._configure(work)
+            case "tls" | "tde" as name:
+                return self._turn(work, to_turn(order_of(work, self._settings)), name)
             case _:
                 return self._intend(work, attempt=1)
 
@@ -55,7 +77,7 @@ class Provision:
         place = {name: getattr(order, name) for name in _PLACE}
         return InProgress(
             description="The database is being ordered",
-            state={"phase": "create"},
+            state={"phase": "check" if self._dry_run else "create"},
             resource={
                 "client_token": token,
                 "attempt": attempt,
@@ -68,27 +90,46 @@ class Provision:
         if work.now - work.resource["requested_at"] > _TOKEN_SECONDS:
             # Too long ago to trust the token: was it bought already?
             return self._found(work) or self._intend(work, attempt=work.resource["attempt"])
+        try:
+            answer = self._order(work, client_token=work.resource["client_token"])
+        except CloudError as error:
+            if error.code in _TOKEN_USED:
+                return self._token_used(work)
+            raise
+        except PlacementError as error:
+            return Failed(reason=str(error))
+        return self._bought(work, answer)
+
+    def _check(self, work: Work) -> Step:
+        """Have the cloud check the order; it buys nothing."""
+        try:
+            answer = self._order(work)
+        except PlacementError as error:
+            return Failed(reason=str(error))
+        if not answer.get("DryRunResult", True):
+            return Failed(reason="Alibaba Cloud would refuse this order")
+        return InProgress(description="The database is being ordered", state={"phase": "create"})
+
+    def _order(self, work: Work, client_token: str = "") -> Item:
+        """Order the instance; without a token only to have the order checked."""
         # The same place in every attempt, or the client token would not be for the same request.
         order = replace(order_of(work, self._settings), **work.resource.get("place", {}))
         try:
             allow_list = self._networks.allow_list(order)
         except CloudError as error:
             if error.kind is Kind.NOT_FOUND:
-                return Failed(reason=f"there is no VPC {order.vpc_id} in {self._settings.region}")
+                raise PlacementError(
+                    f"there is no VPC {order.vpc_id} in {self._settings.region}"
+                ) from error
             raise
-        try:
-            answer = self._calls.create_instance(
-                order,
-                client_token=work.resource["client_token"],
-                description=description(work.instance_id),
-                allow_list=allow_list,
-                tags=tags(work, self._settings.name),
-            )
-        except CloudError as error:
-            if error.code in _TOKEN_USED:
-                return self._token_used(work)
-            raise
-        return self._bought(work, answer)
+        return self._calls.create_instance(
+            order,
+            client_token=client_token,
+            description=description(work.instance_id),
+            allow_list=allow_list,
+            tags=tags(work, self._settings.name),
+            dry_run=not client_token,
+        )
 
     def _token_used(self, work: Work) -> Step:
         """Find what an earlier request with the same token bought."""
@@ -133,12 +174,38 @@ class Provision:
         if status in DELETING_STATUSES:
             return Failed(reason=f"the instance {work.resource['instance_id']} is being deleted")
         if item is not None and status == RUNNING:
-            return Succeeded(resource=_endpoint(item) | {GONE: False})
+            facts = facts_of(item) | {GONE: False}
+            if not order_of(work, self._settings).has_settings:
+                return Succeeded(resource=facts)
+            return InProgress(
+                description="The database is being configured",
+                state={"phase": "configure"},
+                resource=facts,
+            )
         return InProgress(
             description=f"The database is being created ({status})",
             state={"phase": "wait", "leaves": status, "since": work.now}
             | ({"missing_since": missing_since} if item is None else {}),
             poll_after=self._settings.poll_interval * _NEXT_LOOK,
+        )
+
+    def _configure(self, work: Work) -> Step:
+        """Set what an instance can be told only once it runs."""
+        order = order_of(work, self._settings)
+        self._extras.apply(work.resource["instance_id"], order)
+        names = to_turn(order)
+        return self._turn(work, names, names[0]) if names else Succeeded()
+
+    def _turn(self, work: Work, names: list[str], name: str) -> Step:
+        """Turn one switch after the other."""
+        step = self._switching.step(work, name, on=True)
+        left = names[names.index(name) + 1 :]
+        if not isinstance(step, Succeeded) or not left:
+            return step
+        return InProgress(
+            description="The database is being configured",
+            state={"phase": left[0]},
+            resource=step.resource,
         )
 
 

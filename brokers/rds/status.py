@@ -7,6 +7,8 @@ from typing import Final
 CREATING: Final = "Creating"
 RUNNING: Final = "Running"
 CHANGING: Final = "DBInstanceClassChanging"
+SECURING: Final = "SSL_MODIFYING"
+ENCRYPTING: Final = "TDE_MODIFYING"
 DELETING: Final = "Deleting"
 RELEASED: Final = "Released"
 DELETING_STATUSES: Final = frozenset({DELETING, RELEASED})

@@ -22,7 +22,8 @@ class Unbind:
     def step(self, work: Work) -> Step:
         """Do the next step."""
         name = work.binding_resource.get("username")
-        instance_id = work.resource.get("instance_id")
+        # The instance itself may be unknown, if the account was found in the cloud.
+        instance_id = work.resource.get("instance_id") or work.binding_resource.get("instance_id")
         if not name or not instance_id:
             return Succeeded()  # bind never asked the cloud for anything
         try:
@@ -36,7 +37,7 @@ class Unbind:
         account = self._calls.account(instance_id, name)
         if account is None:
             return self._absent(work)
-        if account.get("AccountDescription") != accounts.marker(work):
+        if account.get("AccountDescription") != accounts.marker(work.binding_id):
             return Succeeded()  # bind failed because this account was there before
         if not work.state.get("revoked") and engine_of(work).revokes:
             database = str(work.binding_resource.get("database") or accounts.DATABASE)

@@ -44,12 +44,7 @@ def create_account(call: Call) -> Answer:
     if kind not in _TYPES[instance.engine]:
         raise ApiError(400, "InvalidAccountType.Format", "Specified account type is not valid.")
     description = parameters.get("AccountDescription")
-    if description and not 2 <= len(description) <= 256:  # noqa: PLR2004 - the vendor's rule
-        raise ApiError(
-            400,
-            "InvalidAccountDescription.Format",
-            "AccountDescription must have 2 to 256 characters.",
-        )
+    rules.check_account_description(description)
     demand_settled(instance, call.now)
     _check_against_others(call, instance, name, kind)
     account = Account(

@@ -55,14 +55,29 @@ class IpArray(msgspec.Struct, frozen=True):
     attribute: str = ""
 
 
+class BackupPolicy(msgspec.Struct, frozen=True):
+    """When backups are made: days to keep them, an hour, and days of the week."""
+
+    retention: int = 7
+    time: str = "18:00Z-19:00Z"
+    weekdays: tuple[str, ...] = ("Monday", "Wednesday", "Friday", "Sunday")
+
+
 class Change(msgspec.Struct, frozen=True):
-    """A change of class or storage that takes effect at a time."""
+    """A change that takes effect at a time: of class or storage, of TLS or of TDE.
+
+    Attributes:
+        status: The instance's DBInstanceStatus until then.
+    """
 
     class_code: str
     storage: int
     storage_type: str
     begun: float
     done_at: float
+    tls: bool = False
+    tde: bool = False
+    status: str = "DBInstanceClassChanging"
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -109,6 +124,10 @@ class Instance(msgspec.Struct, frozen=True):
     databases: dict[str, Database] = {}
     ip_arrays: dict[str, IpArray] = {}
     server: str = ""
+    backup: BackupPolicy = BackupPolicy()
+    security_groups: tuple[str, ...] = ()
+    tls: bool = False
+    tde: bool = False
 
     def status(self, now: float) -> str:
         """Return the DBInstanceStatus."""
@@ -116,7 +135,7 @@ class Instance(msgspec.Struct, frozen=True):
             return "Deleting"
         if now < self.ready_at or self.server == "starting":
             return "Creating"
-        return "DBInstanceClassChanging" if self.change else "Running"
+        return self.change.status if self.change else "Running"
 
 
 class Token(msgspec.Struct, frozen=True):

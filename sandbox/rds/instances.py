@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 DELETING_SECONDS = (20.0, 60.0)
 CHANGING_SECONDS = (120.0, 300.0)
+_TASKS = {
+    "DBInstanceClassChanging": "ModifyDBInstanceSpec",
+    "SSL_MODIFYING": "ModifyDBInstanceSSL",
+    "TDE_MODIFYING": "ModifyDBInstanceTDE",
+}
 _FILTERS: dict[str, Callable[[Instance], str]] = {
     "DBInstanceId": lambda found: found.id,
     "Engine": lambda found: found.engine,
@@ -216,6 +221,8 @@ def modify_db_instance_spec(call: Call) -> Answer:
         storage_type=storage_type,
         begun=call.now,
         done_at=call.cloud.later(call.now, *CHANGING_SECONDS),
+        tls=instance.tls,
+        tde=instance.tde,
     )
     call.cloud.instances.put(instance.id, msgspec.structs.replace(instance, change=change))
     return {"DBInstanceId": instance.id, "OrderId": int(instance.order) + 1}
@@ -251,7 +258,9 @@ def describe_tasks(call: Call) -> Answer:
     if instance.deleted_at:
         running.append(("DeleteDBInstance", instance.deleted_at, instance.gone_at))
     if instance.change:
-        running.append(("ModifyDBInstanceSpec", instance.change.begun, instance.change.done_at))
+        running.append(
+            (_TASKS[instance.change.status], instance.change.begun, instance.change.done_at)
+        )
     action = call.parameters.get("TaskAction")
     items = [
         {

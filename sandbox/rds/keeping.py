@@ -44,11 +44,13 @@ class Wanted:
 
     Attributes:
         reachable: Whether the allow lists let the simulated VPC in; if not, nobody can log in.
+        tls: Whether connections can be encrypted; MariaDB always lets them.
     """
 
     databases: tuple[str, ...]
     accounts: tuple[WantedAccount, ...]
     reachable: bool
+    tls: bool
 
 
 class ServerKind(Protocol):

@@ -31,6 +31,8 @@ def settled(instance: Instance, now: float) -> Instance:
             class_code=change.class_code,
             storage=change.storage,
             storage_type=change.storage_type,
+            tls=change.tls,
+            tde=change.tde,
             change=None,
         )
     accounts, databases = instance.accounts, instance.databases

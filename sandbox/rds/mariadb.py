@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from os import getuid
 from typing import TYPE_CHECKING, Final
 
+from alibroker.sandbox.rds.certificates import certificate
 from alibroker.sandbox.rds.keeping import ServerError, ServerKind, Wanted, bound_to_us, run
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class MariaDb:
 
     def command(self, directory: Path, port: int) -> list[str]:
         """Return the server's command line; the socket's path is relative, for it must be short."""
+        paths = certificate(directory)
         return bound_to_us(
             [
                 self.server,
@@ -80,6 +82,8 @@ class MariaDb:
                 "--pid-file=pid",
                 f"--port={port}",
                 f"--bind-address={_HOST}",
+                f"--ssl-cert={paths[0]}",
+                f"--ssl-key={paths[1]}",
                 "--skip-name-resolve",
                 "--innodb-buffer-pool-size=16M",
                 "--innodb-log-file-size=4M",

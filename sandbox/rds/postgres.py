@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from alibroker.sandbox.rds.certificates import certificate
 from alibroker.sandbox.rds.keeping import ServerError, ServerKind, Wanted, bound_to_us, run
 from alibroker.sandbox.vault import write_private
 
@@ -68,8 +69,11 @@ class Postgres:
 
     def command(self, directory: Path, port: int) -> list[str]:
         """Return the server's command line."""
+        paths = certificate(directory)
         settings = {
             "listen_addresses": _HOST,
+            "ssl_cert_file": str(paths[0]),
+            "ssl_key_file": str(paths[1]),
             "unix_socket_directories": "",
             "shared_buffers": "16MB",
             "max_connections": "50",
@@ -104,7 +108,8 @@ class Postgres:
             for line in self._sql(directory, port, query).splitlines()
             if not line.startswith("pg_") and line != _SUPERUSER
         }
-        script: list[str] = []
+        switch = "on" if wanted.tls else "off"
+        script = [f"ALTER SYSTEM SET ssl = {switch};", "SELECT pg_reload_conf();"]
         for name in databases - set(wanted.databases):
             script += [
                 f"DROP DATABASE {_name(name)} WITH (FORCE);",

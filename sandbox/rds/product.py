@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 from alibroker.sandbox.rds import (
     accounts,
     allow_lists,
+    backups,
     creation,
     databases,
     discovery,
     instances,
+    security_groups,
     tags,
+    tde,
+    tls,
 )
 from alibroker.sandbox.rpc import Action, Product
 
@@ -37,6 +41,14 @@ _ACTIONS = {
     "DescribeTasks": instances.describe_tasks,
     "ModifySecurityIps": allow_lists.modify_security_ips,
     "DescribeDBInstanceIPArrayList": allow_lists.describe_db_instance_ip_array_list,
+    "DescribeBackupPolicy": backups.describe_backup_policy,
+    "ModifyBackupPolicy": backups.modify_backup_policy,
+    "DescribeSecurityGroupConfiguration": security_groups.describe_security_group_configuration,
+    "ModifySecurityGroupConfiguration": security_groups.modify_security_group_configuration,
+    "DescribeDBInstanceSSL": tls.describe_db_instance_ssl,
+    "ModifyDBInstanceSSL": tls.modify_db_instance_ssl,
+    "DescribeDBInstanceTDE": tde.describe_db_instance_tde,
+    "ModifyDBInstanceTDE": tde.modify_db_instance_tde,
     "TagResources": tags.tag_resources,
     "UntagResources": tags.untag_resources,
     "ListTagResources": tags.list_tag_resources,

@@ -99,6 +99,21 @@ def check_account_name(engine: str, version: str, name: str) -> None:
         raise ApiError(400, "InvalidAccountName.Forbid", "Specified account name is forbidden.")
 
 
+def check_account_description(text: str) -> None:
+    """Check a database account's description, which may be left out.
+
+    Raises:
+        ApiError: InvalidAccountDescription.Format.
+    """
+    if text and (not 2 <= len(text) <= 256 or not _DESCRIPTION.fullmatch(text)):  # noqa: PLR2004 - the vendor's rule
+        raise ApiError(
+            400,
+            "InvalidAccountDescription.Format",
+            "AccountDescription must have 2 to 256 characters: letters, digits, underscores and "
+            "hyphens, the first a letter.",
+        )
+
+
 def check_password(password: str) -> None:
     """Check a database account's password; the text of the error does not contain it.
 

@@ -150,6 +150,7 @@ def wanted(cloud: Cloud, instance: Instance) -> Wanted:
     databases = [found.name for found in instance.databases.values() if not found.gone_at]
     return Wanted(
         databases=tuple(databases),
+        tls=instance.change.tls if instance.change else instance.tls,
         reachable=any(ipaddress.ip_network(ip, strict=False).overlaps(NETWORK) for ip in entries),
         accounts=tuple(
             WantedAccount(

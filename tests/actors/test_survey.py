@@ -81,6 +81,16 @@ def test_what_was_deleted_behind_the_brokers_back_is_missing(
     assert what(system) == [("missing", "one"), ("missing", "one/b1")]
 
 
+def test_what_the_cloud_will_not_list_just_now_is_not_missing(
+    system: BrokerSystem, drawer: Drawer
+) -> None:
+    live(system, "one", "b1")
+    token = drawer.things.pop("one")
+    drawer.locks.clear()
+    drawer.strays.append(stray(token, instance_id="one", contents_unknown=True))
+    assert what(system) == []
+
+
 def test_what_was_changed_behind_the_brokers_back_has_drifted(
     system: BrokerSystem, drawer: Drawer
 ) -> None:

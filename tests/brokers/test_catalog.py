@@ -214,7 +214,7 @@ def test_parameters_that_users_of_the_go_program_send_are_accepted(
         ({"Storage": True}, "parameters/Storage"),
         ({"EngineVersion": "9"}, "parameters/EngineVersion"),
         ({"VpcID": "secret-looking"}, "parameters/VpcID"),
-        ({"Colour": "red"}, "known: AllowedIPs, Category"),
+        ({"Colour": "red"}, "known: AllowedIPs, BackupDays"),
     ],
 )
 def test_what_to_change_in_parameters_is_said(parameters: Mapping[str, Any], place: str) -> None:

@@ -227,6 +227,8 @@ def test_an_instance_is_marked_as_ours_from_its_first_moment(rds: Drive, sandbox
     assert database["tags"] == {
         "alibroker": "my-broker",
         "alibroker-instance": "i",
+        "alibroker-service": "rds-997b8372-8dac-40ac-ae65-758b4a5075a5",
+        "alibroker-plan": SMALL,
         "service_catalog": "true",
         "alibroker-platform": "driver",
     }

@@ -182,6 +182,15 @@ OWN: Final[dict[str, dict[str, str | None]]] = {
         "InvalidSecurityIPListLength.Malformed": "InvalidSecurityIPListLength.Malformed",
         "InvalidSecurityIPListGroup.QuotaExceeded": "limit",
     },
+    "ModifyBackupPolicy": {
+        **_BUSY,
+        "InvalidBackupRetentionPeriod.Malformed": "InvalidBackupRetentionPeriod.Malformed",
+    },
+    "ModifySecurityGroupConfiguration": {
+        **_BUSY,
+        "AssociatedEcsSecurityGroupIdQuotaExceed": "limit",
+        "InvalidSecurityGroupId.NotFound": "InvalidSecurityGroupId.NotFound",
+    },
     "RevokeAccountPrivilege": {
         **{code: text for code, text in _ACCOUNTS.items() if text is LATER},
         "LockTimeout": LATER,
@@ -217,6 +226,8 @@ OPERATIONS: Final[dict[OperationKind, tuple[str, ...]]] = {
         "GrantAccountPrivilege",
     ),
     OperationKind.UPDATE: (
+        "ModifySecurityGroupConfiguration",
+        "ModifyBackupPolicy",
         "ModifySecurityIps",
         "DescribeDBInstanceAttribute",
         "ModifyDBInstanceSpec",
@@ -261,7 +272,13 @@ class Trial:
         self.before = self.sandbox.databases
         if kind is OperationKind.UPDATE:
             size = self.before[0]["storage"] + 5
-            return driver.changed("i", Storage=size, AllowedIPs=[f"10.0.0.{number}"])
+            return driver.changed(
+                "i",
+                Storage=size,
+                AllowedIPs=[f"10.0.0.{number}"],
+                BackupRetentionDays=30 + number,
+                SecurityGroupIDs=[f"sg-{number}"],
+            )
         return Operation(kind, "i", "b" if kind is OperationKind.UNBIND else "")
 
     def run(self, operation: Operation, action: str, code: str) -> None:

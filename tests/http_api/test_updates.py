@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from commands import ask, ended, provision
 from drawers import PLAN, SERVICE, Drawer
 from waiting import eventually
 
@@ -143,3 +144,16 @@ def test_the_original_request_is_another_after_an_update(
     assert platform("PUT", INSTANCE, body).status_code == 409
     body["parameters"] = {"size": 3, "colour": "red"}
     assert platform("PUT", INSTANCE, body).status_code == 200
+
+
+def test_maintenance_of_a_slow_plan_is_not_waited_for(system: Any, platform: Any) -> None:
+    ask(system, provision("old", plan_id="plan-3", maintenance_version="1.0.0"))
+    ended(system, "old")
+    body = {"service_id": SERVICE, "maintenance_info": {"version": "2.0.0"}}
+    path = "/v2/service_instances/old"
+    refused = platform("PATCH", path, body)
+    assert (refused.status_code, refused.json["error"]) == (422, "AsyncRequired")
+    assert platform("PATCH", path, body, query_string=ASYNC).status_code == 202
+    assert ended(system, "old").maintenance_version == "2.0.0"
+    # Nothing is left to do, so nothing takes long.
+    assert platform("PATCH", path, body).status_code == 200

@@ -13,6 +13,12 @@ with warnings.catch_warnings():
 
 LOGIN = {"AccountName": "shop", "AccountPassword": "Aa1!*xyz"}
 
+BACKUP = {
+    "BackupRetentionPeriod": "30",
+    "PreferredBackupTime": "02:00Z-03:00Z",
+    "PreferredBackupPeriod": "Monday,Friday",
+}
+
 
 def lost(given: Any, kept: Any, place: str = "") -> list[str]:
     """Return the places of what the model does not know, or reads as another type."""
@@ -61,6 +67,12 @@ def test_the_newer_sdk_knows_every_field_of_every_answer(owner: Any) -> None:
         ("DescribeDBInstanceIPArrayList", here),
         ("ModifyDBInstanceDeletionProtection", {**here, "DeletionProtection": "true"}),
         ("ModifyDBInstanceDeletionProtection", {**here, "DeletionProtection": "false"}),
+        ("DescribeBackupPolicy", here),
+        ("ModifyBackupPolicy", {**here, **BACKUP}),
+        ("ModifySecurityGroupConfiguration", {**here, "SecurityGroupId": "sg-a,sg-b"}),
+        ("DescribeSecurityGroupConfiguration", here),
+        ("DescribeDBInstanceSSL", here),
+        ("DescribeDBInstanceTDE", here),
         ("ModifyDBInstanceSpec", {**here, "DBInstanceStorage": "40", "PayType": "Postpaid"}),
         ("DescribeTasks", here),
         ("ListTagResources", {"ResourceType": "INSTANCE", "ResourceId__1": name}),

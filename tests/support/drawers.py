@@ -96,6 +96,7 @@ class DrawerBroker:
                         name="slow",
                         description="A drawer that is never there at once",
                         maximum_polling_duration=60,
+                        maintenance_info={"version": "2.0.0"},
                         asynchronous_only=tuple(OperationKind),
                     ),
                     Plan(

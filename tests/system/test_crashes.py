@@ -14,6 +14,9 @@ import pytest
 from waiting import eventually
 from world import OSS, RDS, World, new_id
 
+from alibroker.brokers.alibabacloud.connection import connect
+from alibroker.brokers.rds.setting_calls import SettingCalls
+
 OFFERS = {"rds": RDS, "oss": OSS}
 
 # The cloud calls of each operation, in their order: `test_the_calls_are_these` keeps this true.
@@ -26,6 +29,14 @@ CALLS: dict[tuple[str, str], list[str]] = {
         "rds:GrantAccountPrivilege",
     ],
     ("rds", "unbind"): ["rds:RevokeAccountPrivilege", "rds:DeleteAccount", "rds:DescribeAccounts"],
+    ("rds", "update"): [
+        "rds:ModifySecurityGroupConfiguration",
+        "rds:ModifyBackupPolicy",
+        "rds:ModifySecurityIps",
+        "rds:TagResources",
+        "rds:DescribeDBInstanceAttribute",
+        "rds:ModifyDBInstanceSpec",
+    ],
     ("rds", "deprovision"): ["rds:DeleteDBInstance", "rds:DescribeDBInstanceAttribute"],
     ("oss", "provision"): [
         "oss:PutBucket",
@@ -49,12 +60,38 @@ CALLS: dict[tuple[str, str], list[str]] = {
     ("oss", "deprovision"): ["ram:ListPolicies", "oss:DeleteBucket"],
 }
 LIFE = ["provision", "bind", "unbind", "deprovision"]
+KINDS = [*CALLS]
+
+# Another plan, which takes a class and a size: everything that an update can change at once.
+CHANGED = {**RDS, "plan_id": "rds-edc2badc-d93b-4d9c-9d8e-da2f1c8c3e1e"}
+CHANGES = {
+    "Class": "mysql.n2.large.2c",
+    "Storage": 60,
+    "AllowedIPs": ["10.0.0.0/8"],
+    "BackupRetentionDays": 30,
+    "SecurityGroupIDs": ["sg-a"],
+}
+
+
+def offer(service: str, after: str) -> dict[str, str]:
+    """Return service and plan of an instance after an operation of a kind."""
+    return CHANGED if after == "update" else OFFERS[service]
+
+
+def start(world: World, service: str, kind: str, instance: str, after: str = "") -> int:
+    """Ask for an operation; returns the status."""
+    if kind == "update":
+        path = f"/v2/service_instances/{instance}"
+        body = {**CHANGED, "parameters": CHANGES}
+        return world.request("PATCH", path, body, accepts_incomplete="true").status_code
+    return world.start(kind, offer(service, after), instance)
 
 
 def before(world: World, service: str, kind: str, instance: str) -> None:
     """Walk to where an operation of a kind can begin."""
-    for earlier in LIFE[: LIFE.index(kind)]:
-        world.do(earlier, OFFERS[service], instance)
+    earlier = ["provision"] if kind == "update" else LIFE[: LIFE.index(kind)]
+    for one in earlier:
+        world.do(one, OFFERS[service], instance)
 
 
 def expect(world: World, service: str, kind: str) -> None:
@@ -71,12 +108,20 @@ def expect(world: World, service: str, kind: str) -> None:
     if service == "rds" and kind != "deprovision":
         accounts = world.inventory()["instances"][0]["accounts"]
         assert len(accounts) == (1 if kind == "bind" else 0)
+    if kind == "update":
+        (found_instance,) = world.inventory()["instances"]
+        assert (found_instance["class"], found_instance["storage"]) == ("mysql.n2.large.2c", 60)
+        assert found_instance["allow_lists"] == {"default": ["10.0.0.0/8"]}
+        assert found_instance["tags"]["alibroker-plan"] == CHANGED["plan_id"]
+        calls = SettingCalls(connect(world.settings)[1])
+        assert calls.backup(found_instance["id"]).retention_days == 30
+        assert calls.security_groups(found_instance["id"]) == ["sg-a"]
 
 
-def clean_up(world: World, service: str, instance: str) -> None:
+def clean_up(world: World, service: str, instance: str, after: str) -> None:
     world.sandbox.control("DELETE", "faults")
     for kind in ("unbind", "deprovision"):
-        if world.start(kind, OFFERS[service], instance) == 202:
+        if world.start(kind, offer(service, after), instance) == 202:
             assert world.end(kind, instance) == "succeeded"
     assert world.left() == {}
 
@@ -84,14 +129,17 @@ def clean_up(world: World, service: str, instance: str) -> None:
 @pytest.mark.parametrize("service", ["rds", "oss"])
 def test_the_calls_are_these(world: World, service: str) -> None:
     instance = new_id()
-    for kind in LIFE:
+    after = ""
+    for kind in [kind for of, kind in KINDS if of == service]:
         world.sandbox.control("DELETE", "counters")
-        world.do(kind, OFFERS[service], instance)
+        assert start(world, service, kind, instance, after) == 202
+        assert world.end(kind, instance) == "succeeded"
         counted = world.sandbox.control("GET", "counters")["calls"]
         found = {f"{product}:{action}" for product, some in counted.items() for action in some}
         assert found >= set(CALLS[service, kind])
         changing = {one for one in found if not one.split(":")[1].startswith(("Describe", "List"))}
         assert changing <= set(CALLS[service, kind]), f"add to CALLS: {found}"
+        after = kind
 
 
 CASES = [
@@ -112,7 +160,7 @@ def test_the_broker_is_killed_at_every_call(
     fault = world.sandbox.control(
         "POST", "faults", {"action": call, "kind": "hang", "when": when, "seconds": 30}
     )
-    assert world.start(kind, OFFERS[service], instance) == 202
+    assert start(world, service, kind, instance) == 202
     eventually(lambda: world.sandbox.control("GET", f"faults/{fault['id']}")["hit"])
 
     world.kill_worker()
@@ -121,11 +169,10 @@ def test_the_broker_is_killed_at_every_call(
     expect(world, service, kind)
     if kind == "bind":
         assert world.credentials(instance)
-    clean_up(world, service, instance)
+    clean_up(world, service, instance, kind)
 
 
-@pytest.mark.parametrize("kind", LIFE)
-@pytest.mark.parametrize("service", ["rds", "oss"])
+@pytest.mark.parametrize(("service", "kind"), KINDS)
 @pytest.mark.parametrize("victim", ["broker and etcd", "sandbox"])
 def test_other_processes_are_killed_in_the_middle(
     world: World, service: str, kind: str, victim: str
@@ -136,7 +183,7 @@ def test_other_processes_are_killed_in_the_middle(
     fault = world.sandbox.control(
         "POST", "faults", {"action": call, "kind": "hang", "when": "after", "seconds": 30}
     )
-    assert world.start(kind, OFFERS[service], instance) == 202
+    assert start(world, service, kind, instance) == 202
     eventually(lambda: world.sandbox.control("GET", f"faults/{fault['id']}")["hit"])
 
     if victim == "sandbox":
@@ -146,7 +193,7 @@ def test_other_processes_are_killed_in_the_middle(
 
     assert world.end(kind, instance) == "succeeded"
     expect(world, service, kind)
-    clean_up(world, service, instance)
+    clean_up(world, service, instance, kind)
 
 
 @pytest.mark.parametrize("service", ["rds", "oss"])

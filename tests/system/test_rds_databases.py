@@ -9,18 +9,23 @@ from __future__ import annotations
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import Any, Protocol
 
+import msgspec
 import psutil
 import psycopg
 import pymysql
 import pytest
 from waiting import eventually
 from world import PLACE, World, new_id
+
+from alibroker.brokers.driver import Driver
+from alibroker.brokers.rds import create_broker
 
 Rows = list[tuple[Any, ...]]
 
@@ -34,6 +39,14 @@ class Client(Protocol):
 
     def run(self, credentials: dict[str, Any], *statements: str) -> Rows:
         """Log in, run statements, and return the rows of the last one."""
+
+
+def unverified() -> ssl.SSLContext:
+    """Return what `sslmode=require` means: encrypted, whoever it is."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 class MySql:
@@ -52,6 +65,8 @@ class MySql:
             password=credentials["password"],
             database=credentials["database"],
             autocommit=True,
+            ssl=unverified() if credentials.get("tls") else None,
+            ssl_disabled=not credentials.get("tls"),
         )
         with closing(connection), connection.cursor() as cursor:
             for statement in statements:
@@ -275,6 +290,65 @@ def test_an_allow_list_decides_who_gets_in(client: Client, make: Callable[..., I
     assert instance.update(AllowedIPs=["192.168.1.0/24"]) == "succeeded"
     client.run(credentials, "SELECT 1")
     instance.unbind("b")
+
+
+@pytest.mark.parametrize(
+    ("client", "questions"),
+    [
+        (MySql, ["SHOW SESSION STATUS LIKE 'Ssl_version'"]),
+        (
+            PostgreSql,
+            [
+                "SET ROLE NONE",  # everybody sees the own session only
+                "SELECT 0, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+            ],
+        ),
+    ],
+    ids=["MySql", "PostgreSql"],
+    indirect=["client"],
+)
+def test_with_tls_logins_are_encrypted(
+    client: Client, make: Callable[..., Instance], questions: list[str]
+) -> None:
+    instance = make(client)
+    plain = instance.bind("plain")
+    ((_, version),) = client.run(plain, *questions)
+    assert not version
+    if isinstance(client, PostgreSql):
+        with pytest.raises(client.refused, match="SSL"):
+            client.run({"uri": plain["uri"] + "?sslmode=require"}, *questions)
+
+    assert instance.update(SSL=True) == "succeeded"
+    encrypted = instance.bind("encrypted")
+    assert (encrypted["tls"], encrypted["sslmode"]) == (True, "require")
+    ((_, version),) = client.run(encrypted, *questions)
+    assert version.startswith("TLSv1.")
+    client.run(plain, "SELECT 1")
+    for binding in ("plain", "encrypted"):
+        instance.unbind(binding)
+
+
+def test_an_adopted_binding_logs_in_with_its_new_password_only(
+    world: World, client: Client, make: Callable[..., Instance]
+) -> None:
+    instance = make(client)
+    old = instance.bind("b", parameters={"Database": "shop"})
+    client.run(old, "CREATE TABLE t (a INT)")
+    with closing(create_broker(world.settings)) as broker:
+        found = {one.binding_id: one for one in broker.inventory()}
+        database, account = found[""], found["b"]
+        driver = Driver(broker)
+        driver.ordered(instance.id, database.plan_id, **database.parameters)
+        driver.instances[instance.id].resource = msgspec.json.encode(database.resource)
+        operation = driver.binding(instance.id, "b", **account.parameters)
+        driver.bindings[instance.id, "b"].resource = msgspec.json.encode(account.resource)
+        new = dict(driver.run([operation])[0].credentials)
+    assert client.run(new, "SELECT COUNT(*) FROM t") == [(0,)]
+    with pytest.raises(client.refused):
+        client.run(old, "SELECT 1")
+    instance.unbind("b")
+    with pytest.raises(client.refused):
+        client.run(new, "SELECT 1")
 
 
 def test_no_server_outlives_the_sandbox(
