@@ -28,6 +28,8 @@ GROWTH = 1.2
 MAX_GROWTH = 4.0
 """How many times its first interval an operation waits at the most."""
 JITTER = 0.1
+LONGEST = 60.0
+"""Seconds that an operation waits at the most whose next step does not wait for the cloud."""
 
 
 class Poller(Actor):
@@ -60,12 +62,15 @@ class Poller(Actor):
             case Wait():
                 self._keep(message, looks=0)
             case Tick():
-                self._look(time.time())
+                self._look(time.monotonic())
             case Reset():
                 self._schedule.clear()
 
     def _keep(self, wait: Wait, looks: int) -> None:
-        heapq.heappush(self._schedule, (wait.due_at, next(self._order), looks, wait))
+        # The wall clock may be set while an operation waits, or while the broker is down.
+        longest = max(LONGEST, wait.interval * MAX_GROWTH)
+        due_at = time.monotonic() + min(max(0.0, wait.due_at - time.time()), longest)
+        heapq.heappush(self._schedule, (due_at, next(self._order), looks, wait))
 
     def _look(self, now: float) -> None:
         """Hand on what is due; look at the cloud for those that wait for it."""
@@ -83,7 +88,7 @@ class Poller(Actor):
             else:
                 self._dispatcher.tell(self._due(wait, None))
         if watched:
-            self._observe(watched, now)
+            self._observe(watched, time.time())
 
     def _observe(self, watched: list[tuple[int, Wait]], now: float) -> None:
         works = {}

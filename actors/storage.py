@@ -30,13 +30,19 @@ from alibroker.actors.timers import Timers
 from alibroker.actors.view import View
 from alibroker.brokers.api import Failed
 from alibroker.etcd.client import MAX_BYTES, MAX_ENTRIES, Committed, Lost
-from alibroker.etcd.errors import EtcdError, EtcdRejectedError, EtcdUnknownError
+from alibroker.etcd.errors import (
+    EtcdError,
+    EtcdFullError,
+    EtcdRejectedError,
+    EtcdUnknownError,
+)
 from alibroker.etcd.identity import StoreReplacedError
 from alibroker.etcd.records import UnknownSchemaError
 
 log = logging.getLogger(__name__)
 
 AWAY = "The broker cannot reach its store now; try again."
+FULL = "The broker's store has no space left; its operator has to make room (docs/etcd.md)."
 PING_INTERVAL = 2.0
 RESEAL_BATCH = 50
 """Records sealed anew in each tick after a change of the key."""
@@ -77,6 +83,7 @@ class Storage(Actor):
         self._waiting: dict[str, list[Future[Answer]]] = collections.defaultdict(list)
         self._next_try = 0.0
         self._stepped_down = False
+        self._troubles: set[type[EtcdError]] = set()
 
     def on_start(self) -> None:
         """Begin with nothing known: what an earlier life saw may be out of date."""
@@ -226,7 +233,8 @@ class Storage(Actor):
     def _refuse(self, item: Item) -> None:
         """Answer a change; keep what the broker itself has to store until etcd is back."""
         if isinstance(item, Change):
-            resolve(item.reply, Answer(Verdict.UNAVAILABLE, AWAY))
+            reason = FULL if EtcdFullError in self._troubles else AWAY
+            resolve(item.reply, Answer(Verdict.UNAVAILABLE, reason))
         else:
             self._pending.append(item)
 
@@ -409,13 +417,18 @@ class Storage(Actor):
     # -- health ---------------------------------------------------------------------------------
 
     def _away(self, error: EtcdError) -> None:
-        if self._view.available:
+        if type(error) not in self._troubles:
             log.error("The store cannot be used, changes are refused until it can: %s", error)
+            self._troubles.add(type(error))
+        if isinstance(error, EtcdFullError) and self._view.complete:
+            self._view.problem = str(error)
         self._view.available = False
 
     def _back(self) -> None:
         if not self._view.available:
             log.info("The store can be used")
+            self._view.problem = ""
+        self._troubles.clear()
         self._view.available = True
 
     def _step_down(self, error: Exception) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from alibroker.actors.records import Binding, Instance, Key, Record
 from alibroker.etcd import identity, keys
 from alibroker.etcd.client import Committed, Entry, Etcd, KeyValue, Lost
+from alibroker.etcd.errors import EtcdFullError
 from alibroker.etcd.records import (
     UnknownSchemaError,
     UnreadableRecordError,
@@ -60,6 +61,7 @@ class RecordStore:
         self._marker = marker
         self._identity: identity.Store | None = None
         self._seen = 0
+        self._full = False
         self._sealer = sealer
         self._timeout = timeout
         self._owner = 0
@@ -81,6 +83,7 @@ class RecordStore:
         """
         self._marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._identity = identity.verify(self._etcd, self._marker, timeout=self._timeout)
+        self._seen = self._identity.revision
         token = self._sealer.seal(secrets.token_bytes(16), OWNER).encode()
         while True:
             (found,) = self._etcd.read([OWNER], timeout=self._timeout)
@@ -97,15 +100,22 @@ class RecordStore:
                 return
 
     def ping(self) -> None:
-        """Prove that the store can be reached, and is still ours.
+        """Prove that the store can be reached and written, and is still ours; note how far it is.
 
         Raises:
-            EtcdError: it cannot be reached.
+            EtcdError: it cannot be reached, or is still full.
+            StoreReplacedError: it was set back, or wiped.
             SupersededError: it is another's.
         """
+        self._look_at(self._etcd.ping(timeout=self._timeout))
         (found,) = self._etcd.read([OWNER], timeout=self._timeout)
         if found is None or found.revision != self._owner:
             raise SupersededError
+        if self._full:
+            # Reads go on in a full store, so they prove nothing.
+            self._etcd.check_space(timeout=self._timeout)
+            self._full = False
+        self._note()
 
     def load(self) -> Iterator[tuple[Record, bytes]]:
         """Read all records back, in a consistent snapshot, with what etcd has of each.
@@ -170,17 +180,42 @@ class RecordStore:
 
         Raises:
             EtcdError: see `Etcd.commit`.
+            StoreReplacedError: the store was set back.
         """
-        return self._etcd.commit(entries, timeout=self._timeout, in_doubt=in_doubt)
+        try:
+            outcomes = self._etcd.commit(entries, timeout=self._timeout, in_doubt=in_doubt)
+        except EtcdFullError:
+            self._full = True
+            raise
+        written = [one.revision for one in outcomes if isinstance(one, Committed)]
+        if written:
+            # A write that takes effect moves the store on.
+            self._look_at(max(written) - 1)
+            self._seen = max(written)
+        return outcomes
 
     def close(self) -> None:
         """Note how far the store has come, so that a loss is noticed at the next start."""
-        if self._identity is not None and self._seen > self._identity.revision:
-            identity.remember(self._marker, identity.Store(self._identity.id, self._seen))
+        self._note()
+
+    def _look_at(self, revision: int) -> None:
+        if self._identity is not None:
+            identity.check_revision(revision, identity.Store(self._identity.id, self._seen))
+        self._seen = revision
+
+    def _note(self) -> None:
+        """Write how far the store has come into the marker file, if that is news."""
+        if self._identity is None or self._seen <= self._identity.revision:
+            return
+        self._identity = identity.Store(self._identity.id, self._seen)
+        try:
+            identity.remember(self._marker, self._identity)
+        except OSError as ex:
+            # The next look tries again; all that suffers is the notice of a loss.
+            log.warning("The marker file %s cannot be written: %s", self._marker, ex)
 
     def committed(self, key: Key, record: Record | None, revision: int) -> None:
         """Take note of what a later write of the record has to compare."""
-        self._seen = max(self._seen, revision)
         if record is None:
             self._revisions.pop(key, None)
         else:

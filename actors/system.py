@@ -179,11 +179,11 @@ class BrokerSystem:
         """Wait until changes can be taken.
 
         Raises:
-            TimeoutError: It still cannot after `timeout` seconds; the text says why.
+            TimeoutError: It still cannot after `timeout` seconds, or never will; the text says why.
         """
         end = time.monotonic() + timeout
         while problems := self.problems():
-            if time.monotonic() > end:
+            if time.monotonic() > end or (self.view.problem and not self.view.complete):
                 raise TimeoutError("; ".join(problems))
             time.sleep(0.01)
 

@@ -179,7 +179,8 @@ def main() -> None:
         f"{calls['calls'].get('rds')}"
     )
     # In a process of its own, so that memory is that of the records alone.
-    subprocess.run([sys.executable, str(Path(__file__).with_name("recovery.py"))], check=True)
+    for script in ("recovery.py", "writes.py"):
+        subprocess.run([sys.executable, str(Path(__file__).with_name(script))], check=True)
 
 
 def settle(broker: Broker, sandbox: Sandbox, count: int = 0) -> float:

@@ -19,7 +19,12 @@ from etcd3.etcdrpc import (
 from alibroker.etcd import history, transaction
 from alibroker.etcd.connection import Connection
 from alibroker.etcd.endpoint import Endpoint, Tls
-from alibroker.etcd.errors import EtcdUnavailableError, EtcdUnknownError, ReplyTooLargeError
+from alibroker.etcd.errors import (
+    EtcdFullError,
+    EtcdUnavailableError,
+    EtcdUnknownError,
+    ReplyTooLargeError,
+)
 from alibroker.etcd.keys import STORE
 from alibroker.etcd.scan import Scan
 from alibroker.etcd.transaction import (
@@ -221,6 +226,16 @@ class Etcd:
             revision=reply.header.revision,
             alarms=tuple(sorted({AlarmType.Name(member.alarm) for member in alarms})),
         )
+
+    def check_space(self, *, timeout: float) -> None:
+        """Raise if etcd takes no writes for want of space, without trying one.
+
+        Raises:
+            EtcdFullError: the alarm NOSPACE is raised.
+            EtcdUnavailableError: etcd does not answer within `timeout` (seconds).
+        """
+        if "NOSPACE" in self.status(timeout=timeout).alarms:
+            raise EtcdFullError("the alarm is raised")
 
     def close(self) -> None:
         """Close all connections; later calls raise EtcdUnavailableError. Idempotent."""

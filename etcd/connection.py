@@ -199,10 +199,7 @@ def _sort(error: grpc.RpcError, *, changes: bool) -> _Fault | EtcdError:
         return _Fault.AMBIGUOUS
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         if "space exceeded" in text:
-            return EtcdFullError(
-                f"etcd has reached its space quota ({text}); compact and defragment it, "
-                "raise --quota-backend-bytes if need be, then disarm the NOSPACE alarm"
-            )
+            return EtcdFullError(text)
         if "too many requests" in text:
             return _Fault.UNREACHED
         if changes:

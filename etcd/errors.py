@@ -27,3 +27,9 @@ class ReplyTooLargeError(EtcdRejectedError):
 
 class EtcdFullError(EtcdError):
     """The store has reached its space quota: it serves reads and deletes, but no other change."""
+
+    def __init__(self, details: str) -> None:
+        super().__init__(
+            f"etcd has reached its space quota ({details}). Compact and defragment it, raise "
+            "--quota-backend-bytes if need be, then disarm the NOSPACE alarm (docs/etcd.md)"
+        )

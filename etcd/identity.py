@@ -68,14 +68,24 @@ def verify(etcd: Etcd, marker: Path, *, timeout: float) -> Store:
                 f"its data was replaced, or this is another server. {_ADVICE}"
             )
         revision = etcd.ping(timeout=timeout)
-        if known is not None and revision < known.revision:
-            raise StoreReplacedError(
-                f"etcd is at revision {revision}, but {marker} has seen {known.revision}: "
-                f"the last writes are lost, or an old backup was restored. {_ADVICE}"
-            )
+        if known is not None:
+            check_revision(revision, known)
         store = Store(found, revision)
         _save(marker, store)
         return store
+
+
+def check_revision(revision: int, known: Store) -> None:
+    """Compare etcd's revision with the last one seen; revisions never go back by themselves.
+
+    Raises:
+        StoreReplacedError: etcd has lost what it held.
+    """
+    if revision < known.revision:
+        raise StoreReplacedError(
+            f"etcd is at revision {revision}, but store {known.id} was at {known.revision}: "
+            f"the last writes are lost, or an old backup was restored. {_ADVICE}"
+        )
 
 
 def remember(marker: Path, store: Store) -> None:

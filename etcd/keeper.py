@@ -29,7 +29,7 @@ from alibroker.etcd.lock import HeldError, Lock
 STOP_PATIENCE: Final = 5.0  # seconds between SIGTERM and SIGKILL; etcd takes milliseconds
 QUICK_DEATH: Final = 10.0  # seconds; an etcd that dies sooner has something wrong
 QUICK_DEATHS: Final = 30  # in a row, after which to give up
-STILLBIRTHS: Final = 5  # the same, if the last one died without ever having answered
+STILLBIRTHS: Final = 5  # the same, of those that have never answered
 LOG_BYTES: Final = 8 * 2**20
 
 _PROBE: Final = 0.02
@@ -103,7 +103,7 @@ class Keeper:
             self._sleep(0.05)
 
     def _keep(self, lock: Lock) -> NoReturn:
-        deaths = 0
+        deaths = stillbirths = 0
         while True:
             started = time.monotonic()
             etcd = self._start(lock)
@@ -114,7 +114,9 @@ class Keeper:
                 self._stop(etcd)
             deaths = deaths + 1 if time.monotonic() - started < QUICK_DEATH else 1
             self._note(f"etcd ended with exit code {etcd.returncode}")
-            if deaths >= (QUICK_DEATHS if answered else STILLBIRTHS):
+            # One that is killed before it was seen to answer says nothing about the next.
+            stillbirths = 0 if answered else stillbirths + 1
+            if deaths >= QUICK_DEATHS or stillbirths >= STILLBIRTHS:
                 raise _GiveUpError(self._last_words(deaths, etcd.returncode))
             # The first restart is immediate: every moment without a store is felt.
             self._sleep(min(0.05 * 2 ** (deaths - 1), _LONGEST_PAUSE) if deaths > 1 else 0.0)

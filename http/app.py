@@ -148,7 +148,7 @@ class Lifespan:
         try:
             self._system.wait_until_ready(START_TIMEOUT)
         except TimeoutError as ex:
-            if self._system.view.problem:
+            if self._system.view.problem and not self._system.view.complete:
                 raise
             log.error("Serving although not ready: %s", ex)  # noqa: TRY400 - no defect
         # Records live long and hold no cycles: looking through them again and again costs a third

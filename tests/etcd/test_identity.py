@@ -59,7 +59,7 @@ def test_a_store_that_went_back_is_refused(client: Etcd, tmp_path: Path) -> None
     store = identity.verify(client, marker, timeout=5)
     identity.remember(marker, Store(store.id, store.revision + 5))
     identity.remember(marker, Store(store.id, store.revision + 3))
-    with pytest.raises(StoreReplacedError, match=f"has seen {store.revision + 5}"):
+    with pytest.raises(StoreReplacedError, match=f"was at {store.revision + 5}"):
         identity.verify(client, marker, timeout=5)
 
 

@@ -1,33 +1,42 @@
-"""The fault laboratory: many lives at once, killed processes, and an audit of three worlds.
+"""The fault laboratory: many lives at once, in a world that is hurt all the time.
 
 A seeded driver plays a platform for many instances and bindings of both services at once, while
-another kills or pauses the broker's worker, its etcd, all of it, or the cloud. When the lives have
-come to rest, what the platform was told, what etcd holds and what the cloud holds have to agree.
+`fate` kills processes and breaks what connects them. When the lives have come to rest, `audit`
+compares what the platform was told, what etcd holds and what the cloud holds.
 """
 
 from __future__ import annotations
 
+import collections
 import random
-import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import psutil
 import requests
+from fate import Fate
+from waiting import eventually
 from world import OSS, RDS, World
 
-from alibroker.actors.records import Binding, Instance, Record
-from alibroker.actors.settings import EngineSettings
-from alibroker.etcd import keys
-from alibroker.etcd.client import Etcd
-from alibroker.etcd.embedded import EmbeddedEtcd
-from alibroker.etcd.records import decode
+LARGE = "rds-edc2badc-d93b-4d9c-9d8e-da2f1c8c3e1d"
+"""The plan that databases are moved to."""
+TEAM = "blue"
+"""The tag that buckets get later."""
 
-STAGES = ["provision", "bind", "unbind", "deprovision"]
+# What may happen to an instance before it rests, and how often that is chosen.
+STORIES: list[tuple[tuple[str, ...], int]] = [
+    (("provision",), 1),
+    (("provision", "bind"), 2),
+    (("provision", "update"), 1),
+    (("provision", "bind", "unbind"), 1),
+    (("provision", "bind", "unbind", "deprovision"), 8),
+    (("provision", "update", "bind", "unbind", "deprovision"), 3),
+    (("provision at once", "deprovision"), 2),
+    (("provision", "bind at once", "unbind", "deprovision"), 1),
+]
 
 
 @dataclass
@@ -36,10 +45,12 @@ class Life:
 
     number: int
     service: str
-    last_stage: int
-    """How many of the stages it goes through before it rests."""
+    story: tuple[str, ...]
+    """Its stages; nobody waits for the end of one that happens at once before the next."""
+    plan_id: str
     credentials: dict[str, Any] | None = None
-    operations: int = 0
+    ends: collections.Counter[tuple[str, str]] = field(default_factory=collections.Counter)
+    """How many operations were accepted, by kind and end."""
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -47,153 +58,126 @@ class Life:
         return f"life-{self.number}"
 
     @property
-    def offer(self) -> dict[str, str]:
-        return RDS if self.service == "rds" else OSS
+    def offer(self) -> dict[str, Any]:
+        service = RDS if self.service == "rds" else OSS
+        return {"service_id": service["service_id"], "plan_id": self.plan_id}
+
+    @property
+    def gone(self) -> bool:
+        """Whether the platform has deleted it."""
+        return self.story[-1] == "deprovision"
+
+    @property
+    def bound(self) -> bool:
+        """Whether the platform holds its binding."""
+        return self.story[-1] == "bind"
+
+    def change(self) -> dict[str, Any]:
+        """Move it to another plan or change its parameters; returns the body of the update."""
+        if self.service == "rds":
+            self.plan_id = LARGE
+            return self.offer
+        return {"service_id": OSS["service_id"], "parameters": {"Tags": {"team": TEAM}}}
 
 
 class Laboratory:
-    """Drives lives and faults in one world."""
+    """Drives lives in one world.
 
-    def __init__(self, world: World, seed: int) -> None:
+    Args:
+        world: broker, etcd and cloud.
+        seed: what all choices follow from.
+        say: told a line now and then while it runs.
+    """
+
+    def __init__(self, world: World, seed: int, say: Callable[[str], None] = print) -> None:
         self.world = world
-        self.chance = random.Random(seed)  # noqa: S311 - not a secret
+        self.seed = seed
+        self.fate = Fate(world, seed)
         self.lives: list[Life] = []
-        self.crashes: dict[str, int] = {}
+        self._chance = random.Random(seed + 2)  # noqa: S311 - not a secret
+        self._say = say
         self._begin = threading.Lock()
         self._over = threading.Event()
-
-    def run(self, *, crashes: int, at_once: int) -> None:
-        """Let lives begin, so many at once, until there were so many crashes; then let all rest."""
-        with ThreadPoolExecutor(at_once + 1) as pool:
-            walks = [pool.submit(self._live) for _ in range(at_once)]
-            try:
-                self._kill(crashes)
-            finally:
-                self._over.set()
-            for walk in as_completed(walks):
-                walk.result()
-
-    def _live(self) -> None:
-        while not self._over.is_set():
-            with self._begin:
-                service = self.chance.choice(["rds", "oss"])
-                life = Life(len(self.lives), service, self.chance.choice([1, 2, 3, 4, 4, 4, 4]))
-                self.lives.append(life)
-            self._walk(life)
+        self._started = time.monotonic()
 
     @property
     def operations(self) -> int:
         """How many operations were accepted."""
-        return sum(life.operations for life in self.lives)
+        return sum(life.ends.total() for life in list(self.lives))
 
-    def _walk(self, life: Life) -> None:
-        for kind in STAGES[: life.last_stage]:
-            status = self.world.start(kind, life.offer, life.instance)
-            life.operations += 1
-            if status == 202:
-                state = self.world.end(kind, life.instance, timeout=300)
-                if state != "succeeded":
-                    life.wrong.append(f"{kind}: {state}")
+    def run(self, *, crashes: int, operations: int, at_once: int, report_every: int = 20) -> None:
+        """Let lives begin, so many at once, until there was enough of both; then let all rest."""
+        with ThreadPoolExecutor(at_once + 1) as pool:
+            walks = [pool.submit(self._live) for _ in range(at_once)]
+            storm = pool.submit(self.fate.weather, self._over)
+            try:
+                while self.fate.crashes.total() < crashes or self.operations < operations:
+                    self.fate.strike(self._over)
+                    if self.fate.crashes.total() % report_every == 0:
+                        self._say(self.progress())
+                    for failed in [walk for walk in [*walks, storm] if walk.done()]:
+                        failed.result()
+            finally:
+                self._over.set()
+            storm.result()
+            for walk in as_completed(walks):
+                walk.result()
+        eventually(self._cloud_is_quiet, timeout=60)
+        self._say(self.progress())
+
+    def progress(self) -> str:
+        """Return a line on what has happened so far."""
+        crashes = ", ".join(f"{what} {count}" for what, count in self.fate.crashes.most_common())
+        return (
+            f"seed {self.seed}, {time.monotonic() - self._started:.0f} s: "
+            f"{self.operations} operations accepted, {self.fate.faults.total()} faults, "
+            f"{self.fate.crashes.total()} crashes ({crashes})"
+        )
+
+    def _live(self) -> None:
+        stories, weights = zip(*STORIES, strict=True)
+        while not self._over.is_set():
+            with self._begin:
+                service = self._chance.choice(["rds", "oss"])
+                story = self._chance.choices(stories, weights)[0]
+                plan = (RDS if service == "rds" else OSS)["plan_id"]
+                life = Life(len(self.lives), service, story, plan)
+                self.lives.append(life)
+            self.walk(life)
+
+    def walk(self, life: Life) -> None:
+        """Go through all stages of a life; what is not as it should be is noted in it."""
+        for stage in life.story:
+            kind, _, at_once = stage.partition(" ")
+            offer = life.change() if kind == "update" else life.offer
+            status = self.world.start(kind, offer, life.instance)
             # The answer to an earlier try was lost, and the try had gone through.
-            elif status not in ((200, 410) if kind.startswith(("un", "de")) else (200,)):
-                life.wrong.append(f"{kind}: {status}")
-            if kind == "bind":
+            late = (200, 410) if kind in ("unbind", "deprovision") else (200,)
+            if status == 202 and not at_once:
+                end = self.world.end(kind, life.instance, timeout=300)
+            else:
+                end = "stopped" if at_once else "succeeded"
+            if status not in (202, *late):
+                life.wrong.append(f"{kind} was answered {status}")
+                return
+            life.ends[kind, end] += 1
+            if end not in ("succeeded", "stopped"):
+                life.wrong.append(f"{kind} {end}: {self._why(kind, life.instance)}")
+                return
+            if stage == "bind":
                 life.credentials = self.world.credentials(life.instance)
 
-    def _kill(self, crashes: int) -> None:
-        victims: list[tuple[str, Callable[[], Any]]] = [
-            ("worker", self.world.kill_worker),
-            ("broker and etcd", self.world.kill_all_of_broker),
-            ("cloud", self.world.kill_sandbox),
-            ("worker paused", lambda: self._pause(self.world.worker())),
-            ("etcd", lambda: self.world.etcd().kill()),
-            ("etcd paused", lambda: self._pause(self.world.etcd())),
-        ]
-        for _ in range(crashes):
-            threading.Event().wait(self.chance.uniform(0.0, 0.8))
-            name, kill = self.chance.choices(victims, weights=[65, 5, 10, 5, 8, 7])[0]
-            kill()
-            self.crashes[name] = self.crashes.get(name, 0) + 1
-            # A crash counts only if it meets a broker that is up.
-            self.world.broker.wait_until_ready()
+    def _why(self, kind: str, instance: str) -> str:
+        path = f"/v2/service_instances/{instance}"
+        if kind in ("bind", "unbind"):
+            path += "/service_bindings/b"
+        answer = self.world.request("GET", f"{path}/last_operation")
+        return str(answer.json().get("description"))
 
-    def _pause(self, process: psutil.Process) -> None:
-        process.send_signal(signal.SIGSTOP)
-        threading.Event().wait(self.chance.uniform(0.1, 1.0))
-        process.send_signal(signal.SIGCONT)
-
-    # -- the audit -----------------------------------------------------------------------------
-
-    def audit(self) -> list[str]:
-        """Compare the three worlds; returns what does not agree."""
-        findings = [f"{life.instance}: {text}" for life in self.lives for text in life.wrong]
-        records = stored_records(Path(self.world.settings["ALIBROKER_DATA_DIR"]))
-        findings += [
-            f"{record.key}: its operation has no end"
-            for record in records.values()
-            if record.operation.in_progress
-        ]
-        findings += self._compare_told_with_stored(records)
-        findings += self._compare_stored_with_cloud(records)
-        return findings
-
-    def _compare_told_with_stored(self, records: dict[tuple[str, str], Record]) -> list[str]:
-        findings = []
-        for life in self.lives:
-            instance = records.get((life.instance, ""))
-            binding = records.get((life.instance, "b"))
-            expected = "deleted" if life.last_stage == 4 else "ready"
-            if instance is None or instance.status != expected:
-                found = instance.status if instance else "nothing"
-                findings.append(f"{life.instance}: etcd says {found}, the platform {expected}")
-            if life.last_stage >= 2:
-                expected = "ready" if life.last_stage == 2 else "deleted"
-                if binding is None or binding.status != expected:
-                    found = binding.status if binding else "nothing"
-                    findings.append(f"binding of {life.instance}: {found}, not {expected}")
-            if life.last_stage == 2 and self.world.credentials(life.instance) != life.credentials:
-                findings.append(f"{life.instance}: the credentials are not those told")
-        return findings
-
-    def _compare_stored_with_cloud(self, records: dict[tuple[str, str], Record]) -> list[str]:
-        ready = {key for key, record in records.items() if record.status == "ready"}
-        lives = {life.instance: life for life in self.lives}
-        instances = [key for key in ready if not key[1]]
-        expected = {
-            "instances": sum(lives[key[0]].service == "rds" for key in instances),
-            "buckets": sum(lives[key[0]].service == "oss" for key in instances),
-            "users": sum(lives[key[0]].service == "oss" for key in ready if key[1]),
-        }
-        inventory = self.world.inventory()
-        found = {name: len(inventory[name]) for name in expected}
-        findings = []
-        if found != expected:
-            findings.append(f"the cloud holds {found}, etcd means {expected}")
-        accounts = sum(len(one["accounts"]) for one in inventory["instances"])
-        wanted = sum(lives[key[0]].service == "rds" for key in ready if key[1])
-        if accounts != wanted:
-            findings.append(f"{accounts} database accounts, etcd means {wanted}")
-        many = [one["name"] for one in inventory["users"] if len(one["keys"]) != 1]
-        if many:
-            findings.append(f"users without exactly one key: {many}")
-        return findings
-
-
-def stored_records(data_dir: Path) -> dict[tuple[str, str], Record]:
-    """Read all records out of the broker's own etcd."""
-    found: dict[tuple[str, str], Record] = {}
-    sealer = EngineSettings(data_dir=data_dir).sealer()
-    with Etcd([EmbeddedEtcd(data_dir / "etcd").endpoint]) as etcd:
-        for pair in etcd.scan(keys.INSTANCES, keys.BINDINGS):
-            kind = Binding if pair.key.startswith(keys.BINDINGS) else Instance
-            record = decode(kind, pair.value, sealer, pair.key)
-            found[tuple(record.key)] = record  # type: ignore[index]  # a key is a pair
-    return found
-
-
-def cloud_is_quiet(world: World) -> bool:
-    """Whether nothing in the cloud is being made or deleted."""
-    try:
-        return all(one["status"] == "Running" for one in world.inventory()["instances"])
-    except requests.RequestException:
-        return False
+    def _cloud_is_quiet(self) -> bool:
+        """Tell whether nothing in the cloud is being made or deleted."""
+        try:
+            instances = self.world.inventory()["instances"]
+        except requests.RequestException:
+            return False
+        return all(one["status"] == "Running" for one in instances)

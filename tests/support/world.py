@@ -13,7 +13,10 @@ import psutil
 import requests
 from waiting import eventually
 
+from alibroker.actors.settings import EngineSettings
 from alibroker.cli.processes import Broker, Sandbox, free_port
+from alibroker.etcd.embedded import EmbeddedEtcd
+from alibroker.etcd.sealing import Sealer
 
 KEY = ("LTAItestowner", "test-owner-secret")
 USER = ("platform", "platform-password")
@@ -87,12 +90,14 @@ class World:
         found: list[requests.Response] = eventually(attempt, timeout=60)
         return found[0]
 
-    def start(self, kind: str, offer: dict[str, str], instance: str, binding: str = "b") -> int:
-        """Ask for an operation; returns the status."""
+    def start(self, kind: str, offer: dict[str, Any], instance: str, binding: str = "b") -> int:
+        """Ask for an operation; returns the status. The offer of an update is its body."""
         path = f"/v2/service_instances/{instance}"
         if kind in ("bind", "unbind"):
             path += f"/service_bindings/{binding}"
-        if kind in ("provision", "bind"):
+        if kind == "update":
+            answer = self.request("PATCH", path, offer, accepts_incomplete="true")
+        elif kind in ("provision", "bind"):
             body = {**offer, **PLACE} if kind == "provision" else offer
             answer = self.request("PUT", path, body, accepts_incomplete="true")
         else:
@@ -139,6 +144,15 @@ class World:
             "users": report["ram"]["users"],
             "policies": report["ram"]["policies"],
         }
+
+    @property
+    def store(self) -> str:
+        """Where the store is reached without the broker's ways."""
+        return EmbeddedEtcd(Path(self.settings["ALIBROKER_DATA_DIR"]) / "etcd").endpoint
+
+    def sealer(self) -> Sealer:
+        """Return what opens the secrets in the store."""
+        return EngineSettings(data_dir=Path(self.settings["ALIBROKER_DATA_DIR"])).sealer()
 
     def left(self) -> dict[str, list[str]]:
         """Return the names of what exists in the cloud."""
