@@ -40,6 +40,7 @@ def survive(
         found = audit(laboratory)
         say(found.text())
         assert found.findings == [], f"seed {seed}"
+        assert world.survey() == [], "the broker finds what the audit does not"
     finally:
         # A call that hangs longer than this test lasts is nobody's concern any more.
         world.sandbox.process.kill()

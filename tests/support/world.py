@@ -20,6 +20,7 @@ from alibroker.etcd.sealing import Sealer
 
 KEY = ("LTAItestowner", "test-owner-secret")
 USER = ("platform", "platform-password")
+OPERATOR = ("operator", "operator-password")
 
 RDS = {
     "service_id": "rds-997b8372-8dac-40ac-ae65-758b4a5075a5",
@@ -47,6 +48,8 @@ class World:
             "ALIBROKER_DATA_DIR": str(directory / "data"),
             "ALIBROKER_USERNAME": USER[0],
             "ALIBROKER_PASSWORD": USER[1],
+            "ALIBROKER_OPERATOR_USERNAME": OPERATOR[0],
+            "ALIBROKER_OPERATOR_PASSWORD": OPERATOR[1],
             "ALIBROKER_POLL_INTERVAL": "0.1",
             "ALIBROKER_SETTLE_SECONDS": "3",
             "ALIBROKER_CLOUD_RATE": "unlimited",
@@ -131,6 +134,22 @@ class World:
         """Fetch a binding's credentials."""
         path = f"/v2/service_instances/{instance}/service_bindings/{binding}"
         found: dict[str, Any] = self.request("GET", path).json()["credentials"]
+        return found
+
+    # -- as the broker's operator --------------------------------------------------------------
+
+    def survey(self) -> list[dict[str, Any]]:
+        """Have the broker itself compare the cloud with its records; returns what it found."""
+        url = f"{self.broker.url}/operator/survey"
+        asked_at = requests.post(url, auth=OPERATOR, timeout=30).json()["asked_at"]
+
+        def taken() -> list[dict[str, Any]]:
+            report = requests.get(url, auth=OPERATOR, timeout=30).json()
+            return [report] if report["taken_at"] >= asked_at else []
+
+        (report,) = eventually(taken, timeout=120)
+        assert report["failures"] == {}
+        found: list[dict[str, Any]] = report["findings"]
         return found
 
     # -- as the cloud's owner ------------------------------------------------------------------

@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 from waiting import eventually
-from world import OSS, RDS, World
+from world import OPERATOR, OSS, RDS, World
 
-OPERATOR = {
-    "ALIBROKER_OPERATOR_USERNAME": "operator",
-    "ALIBROKER_OPERATOR_PASSWORD": "looks-after-it",
-}
+CREDENTIALS = dict(
+    zip(("ALIBROKER_OPERATOR_USERNAME", "ALIBROKER_OPERATOR_PASSWORD"), OPERATOR, strict=True)
+)
 SECRETS = {
     "password",
     "uri",
@@ -31,7 +30,7 @@ SECRETS = {
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path, ALIBROKER_RESULT_LIFETIME="3600", **OPERATOR)
+    world = World(tmp_path)
     yield world
     world.stop()
 
@@ -40,7 +39,7 @@ def orphans(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "alibroker.cli.main", "orphans", *arguments]
     return subprocess.run(
         [*command, "--url", world.broker.url],
-        env={**OPERATOR, "PATH": "/usr/bin:/bin", "COLUMNS": "200"},
+        env={**CREDENTIALS, "PATH": "/usr/bin:/bin", "COLUMNS": "200"},
         capture_output=True,
         text=True,
         check=False,

@@ -6,12 +6,12 @@ import itertools
 from pathlib import Path
 
 import psutil
-from world import KEY, OSS, RDS, USER, World, new_id
+from world import KEY, OPERATOR, OSS, RDS, USER, World, new_id
 
 
 def test_no_secret_is_anywhere_in_the_open(world: World) -> None:
     instances = {new_id(): RDS, new_id(): OSS}
-    secrets = {KEY[1], USER[1]}
+    secrets = {KEY[1], USER[1], OPERATOR[1]}
     parameters = {"AccessKeyId": "LTAIusers", "AccessKeySecret": "users-own-secret"}
     secrets.add("users-own-secret")
     third = new_id()
