@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup etcd databases run demo test soak bench docs lint format types lock clean
+.PHONY: help setup etcd databases run demo test crashes soak bench docs lint format types lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ demo: etcd databases  ## walk databases and a bucket through their lives, agains
 
 test: etcd databases  ## run all tests
 	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile
+
+crashes: etcd  ## crash everything 200 times while it works, and audit what came of it
+	SANDBOX_DATA_PLANES=off $(BIN)/pytest -q -s -m "not soak" tests/faults/test_laboratory.py
 
 soak: etcd databases  ## run the long tests
 	$(BIN)/pytest -m soak

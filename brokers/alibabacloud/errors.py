@@ -166,7 +166,8 @@ _RULES: Final = (
     ),
     _rule(
         Kind.FAILED,
-        "deletion protection is on: turn it off in the console, then try again",
+        "deletion protection is on: turn it off (update the parameter DeletionProtection, or in the "
+        "console), then try again",
         r"OperationDenied\.DeletionProtection",
     ),
     _rule(
