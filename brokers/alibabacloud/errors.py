@@ -166,7 +166,7 @@ _RULES: Final = (
     ),
     _rule(
         Kind.FAILED,
-        "deletion protection is on: turn it off (update the parameter DeletionProtection, or in the "
+        "deletion protection is on: turn it off (by an update of DeletionProtection, or in the "
         "console), then try again",
         r"OperationDenied\.DeletionProtection",
     ),
