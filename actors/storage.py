@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import collections
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from typing import Any
 
 from alibroker.actors import progress
@@ -25,6 +23,7 @@ from alibroker.actors.messages import (
     resolve,
 )
 from alibroker.actors.records import Key, Record
+from alibroker.actors.replies import Replies
 from alibroker.actors.store import RecordStore, StoreRefusedError
 from alibroker.actors.timers import Timers
 from alibroker.actors.view import View
@@ -80,7 +79,7 @@ class Storage(Actor):
         self._timers = Timers(lifetime)
         self._pending: list[Item] = []
         self._unsettled: list[Write] = []
-        self._waiting: dict[str, list[Future[Answer]]] = collections.defaultdict(list)
+        self._replies = Replies()
         self._next_try = 0.0
         self._stepped_down = False
         self._troubles: set[type[EtcdError]] = set()
@@ -112,9 +111,7 @@ class Storage(Actor):
         for item in self._pending:
             if isinstance(item, Change):
                 resolve(item.reply, sorry)
-        for replies in self._waiting.values():
-            for reply in replies:
-                resolve(reply, sorry)
+        self._replies.end_all(sorry)
         super().on_failure(*error)
 
     # -- time -----------------------------------------------------------------------------------
@@ -297,7 +294,7 @@ class Storage(Actor):
             key = change.command.key
             entry = self._store.entry(key, decision.record, guard_instance=True)
             return Write(change, key, decision.record, entry, decision.answer)
-        self._reply(change, decision.answer)
+        self._replies.answer(change, decision.answer)
         return None
 
     def _decide_report(self, item: StepReport) -> Write | None:
@@ -390,29 +387,16 @@ class Storage(Actor):
             self._timers.set(record)
             if before is not None and before.operation.id != record.operation.id:
                 stopped = Answer(Verdict.BUSY, f"It was stopped: {record.operation.kind}.")
-                self._answer_waiting(before.operation.id, stopped)
+                self._replies.end(before.operation.id, stopped)
             if isinstance(write.item, Reseal):
                 pass
             elif record.operation.in_progress:
                 self._hand_out(record)
             else:
                 ended = Answer(Verdict.ENDED, record.operation.description, record)
-                self._answer_waiting(record.operation.id, ended)
+                self._replies.end(record.operation.id, ended)
         if isinstance(write.item, Change) and write.answer is not None:
-            self._reply(write.item, write.answer)
-
-    def _reply(self, change: Change, answer: Answer) -> None:
-        """Answer now, or when the operation ends if the platform wants to hear nothing before."""
-        record = answer.record
-        if not answer.goes_on or change.command.accepts_incomplete or record is None:
-            resolve(change.reply, answer)
-            return
-        waiting = [one for one in self._waiting[record.operation.id] if not one.done()]
-        self._waiting[record.operation.id] = [*waiting, change.reply]
-
-    def _answer_waiting(self, operation_id: str, answer: Answer) -> None:
-        for reply in self._waiting.pop(operation_id, ()):
-            resolve(reply, answer)
+            self._replies.answer(write.item, write.answer)
 
     # -- health ---------------------------------------------------------------------------------
 
