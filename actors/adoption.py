@@ -75,7 +75,7 @@ def _adopt_binding(command: Adopt, now: float) -> Decision:
             plan_id=command.plan_id,
             resource=command.resource,
             private=Private(parameters=command.parameters),
-            operation=begin(command, kind, now),
+            operation=replace(begin(command, kind, now), adopting=not command.delete),
             events=(_note(command, now),),
         )
     )

@@ -25,7 +25,6 @@ from alibroker.actors.records import (
 )
 from alibroker.brokers.api import NOTHING, Failed, InProgress, OperationKind, Succeeded
 
-CREATIONS = (OperationKind.PROVISION, OperationKind.BIND)
 DELETIONS = (OperationKind.DEPROVISION, OperationKind.UNBIND)
 UNDO_SHARE = 0.25
 """The part of a creation's time that is kept for removing what a failed one had created."""
@@ -77,7 +76,7 @@ def advance(record: R, report: Report, now: float) -> R | None:
         case Failed() if operation.undoing:
             reason = f"{operation.failure} What was created could not be removed: {result.reason}"
             return _ended(record, taken, OperationState.FAILED, reason, now)
-        case Failed() if operation.kind in CREATIONS:
+        case Failed() if operation.creating:
             return _undo(record, taken, result.reason, now)
         case Failed():
             taken = replace(
@@ -98,7 +97,7 @@ def with_result(report: Report, result: Failed) -> Report:
 
 def next_deadline(operation: Operation) -> float:
     """Return the time at which `expire` has something to do to an operation in progress."""
-    if operation.kind in CREATIONS and not operation.failure:
+    if operation.creating and not operation.failure:
         return operation.deadline - UNDO_SHARE * (operation.deadline - operation.started_at)
     return operation.deadline
 
@@ -110,7 +109,7 @@ def expire(record: R, now: float) -> R | None:
         return None
     late = replace(operation, step=operation.step + 1, due_at=now, tries=0, poll_after=0.0)
     spent = f"It did not end within {round(now - operation.started_at)} seconds."
-    if operation.kind in CREATIONS and not operation.undoing and now < operation.deadline:
+    if operation.creating and not operation.undoing and now < operation.deadline:
         return _undo(record, late, spent, now)
     reason = spent
     if operation.undoing:

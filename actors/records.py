@@ -63,6 +63,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The operation has ended by then."""
     requested_by: str = ""
     """The originating identity, as `platform user`; empty if the platform sent none."""
+    adopting: bool = False
+    """Whether it is about what was there before it: then its failure removes nothing."""
     state: OperationState = OperationState.IN_PROGRESS
     description: str = ""
     step: int = 0
@@ -82,6 +84,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def in_progress(self) -> bool:
         """Whether the operation has not ended."""
         return self.state is OperationState.IN_PROGRESS
+
+    @property
+    def creating(self) -> bool:
+        """Whether its failure is followed by removing what it had created."""
+        creation = self.kind in (OperationKind.PROVISION, OperationKind.BIND)
+        return creation and not self.adopting
 
     @property
     def undoing(self) -> bool:

@@ -207,6 +207,22 @@ def test_what_is_kept_is_not_reported_again(system: BrokerSystem, drawer: Drawer
     assert what(system) == [("unknown", "lock-b")]
 
 
+def test_an_adoption_that_fails_removes_nothing(system: BrokerSystem, drawer: Drawer) -> None:
+    live(system, "one")
+    drawer.locks["b"] = "one"
+    (finding,) = survey(system)
+    settle(system, finding, Settlement.ADOPT, parameters={"fails": True})
+    eventually(lambda: not system.view.binding("one", "b").operation.in_progress)  # type: ignore[union-attr]
+    binding = system.view.binding("one", "b")
+    assert binding is not None
+    assert (binding.status, binding.clean) == ("creation failed", False)
+    assert drawer.locks == {"b": "one"}
+    (again,) = survey(system)
+    assert again.disagreement == "half-deleted"
+    settle(system, again, Settlement.DELETE)
+    eventually(lambda: drawer.locks == {})
+
+
 def test_an_orphaned_binding_is_deleted_without_its_instance(
     system: BrokerSystem, drawer: Drawer
 ) -> None:
