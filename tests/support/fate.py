@@ -11,6 +11,7 @@ import contextlib
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,7 @@ class Fate:
         self.faults: collections.Counter[str] = collections.Counter()
         self._crash_chance = random.Random(seed)  # noqa: S311 - not a secret
         self._weather_chance = random.Random(seed + 1)  # noqa: S311 - not a secret
+        self._start_seconds = 0.0
         self._victims: list[tuple[str, int, Callable[[], Any]]] = [
             ("worker killed", 65, world.kill_worker),
             ("broker and etcd killed", 5, world.kill_all_of_broker),
@@ -61,15 +63,20 @@ class Fate:
     # -- crashes --------------------------------------------------------------------------------
 
     def strike(self, over: threading.Event) -> None:
-        """Wait for a random instant, kill or pause something, and wait until all is up again."""
-        over.wait(self._crash_chance.uniform(0.0, 0.5))
+        """Wait for a random instant, kill or pause something, and wait until all is up again.
+
+        A machine on which a start takes longer gets longer to do something in between.
+        """
+        over.wait(self._crash_chance.uniform(0.0, max(0.5, self._start_seconds)))
         weights = [weight for _, weight, _ in self._victims]
         name, _, kill = self._crash_chance.choices(self._victims, weights=weights)[0]
         with contextlib.suppress(psutil.NoSuchProcess):
             kill()
         self.crashes[name] += 1
         # A crash counts only if it meets a broker that is up.
+        struck_at = time.monotonic()
         self.world.broker.wait_until_ready()
+        self._start_seconds = time.monotonic() - struck_at
 
     def _pause(self, process: psutil.Process) -> None:
         process.send_signal(signal.SIGSTOP)
@@ -102,6 +109,8 @@ class Fate:
         threading.Event().wait(self._weather_chance.uniform(least, most))
 
     def _cloud(self, **fault: Any) -> None:
+        # One storm ends the other: where little is called, they would pile up until nothing works.
+        self.world.sandbox.control("DELETE", "faults")
         self.world.sandbox.control("POST", "faults", {"action": "*", **fault})
 
     def _lose_cloud_answers(self) -> None:
