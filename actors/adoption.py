@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from alibroker.actors.commands import Adopt, Answer, Decision, Verdict
-from alibroker.actors.lifecycle import begin
+from alibroker.actors.lifecycle import begin, refused, started
 from alibroker.actors.records import (
     Binding,
     Event,
@@ -30,18 +30,18 @@ def adopt(instance: Instance | None, record: Record | None, command: Adopt, now:
     """
     if record is not None and _alive(record):
         if not command.delete or record.status is not Status.CREATION_FAILED:
-            return _refused(Verdict.DIFFERENT, f"There is a record of it: {record.status}.")
+            return refused(Verdict.DIFFERENT, f"There is a record of it: {record.status}.")
         parameters = {**record.private.parameters, **command.parameters}
         begun = replace(
             record,
             operation=begin(command, _deletion(command), now),
             private=replace(record.private, state=NOTHING, parameters=parameters),
         )
-        return _started(noted(begun, now, "deletion taken up again by an operator"))
+        return started(noted(begun, now, "deletion taken up again by an operator"))
     if not command.binding_id:
         return _adopt_instance(command, now)
     if not command.delete and (instance is None or instance.status is not Status.READY):
-        return _refused(Verdict.UNKNOWN, "Adopt the instance first: its binding needs it.")
+        return refused(Verdict.UNKNOWN, "Adopt the instance first: its binding needs it.")
     return _adopt_binding(command, now)
 
 
@@ -59,7 +59,7 @@ def _adopt_instance(command: Adopt, now: float) -> Decision:
         events=(_note(command, now),),
     )
     if command.delete:
-        return _started(record)
+        return started(record)
     ended = replace(record.operation, state=OperationState.SUCCEEDED, due_at=0.0, ended_at=now)
     ready = replace(record, created=True, operation=replace(ended, description="Adopted."))
     return Decision(Answer(Verdict.DONE, record=ready), ready)
@@ -67,7 +67,7 @@ def _adopt_instance(command: Adopt, now: float) -> Decision:
 
 def _adopt_binding(command: Adopt, now: float) -> Decision:
     kind = OperationKind.UNBIND if command.delete else OperationKind.BIND
-    return _started(
+    return started(
         Binding(
             instance_id=command.instance_id,
             binding_id=command.binding_id,
@@ -92,11 +92,3 @@ def _deletion(command: Adopt) -> OperationKind:
 def _note(command: Adopt, now: float) -> Event:
     purpose = "to be deleted" if command.delete else "adopted"
     return Event(now, f"found in the cloud without a record, {purpose}")
-
-
-def _started(record: Record) -> Decision:
-    return Decision(Answer(Verdict.STARTED, record=record), record)
-
-
-def _refused(verdict: Verdict, description: str) -> Decision:
-    return Decision(Answer(verdict, description))

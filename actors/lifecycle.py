@@ -42,7 +42,7 @@ from alibroker.brokers.api import NOTHING, OperationKind
 def provision(instance: Instance | None, command: Provision, now: float) -> Decision:
     """Decide on a request to create an instance."""
     if instance is None or instance.status is Status.DELETED:
-        return _started(_new_instance(command, now))
+        return started(_new_instance(command, now))
     same = (
         instance.service_id == command.service_id
         and instance.plan_id == command.plan_id
@@ -51,7 +51,7 @@ def provision(instance: Instance | None, command: Provision, now: float) -> Deci
         and same_json(instance.private.parameters, command.parameters)
     )
     if instance.status is Status.CREATION_FAILED and same and instance.clean:
-        return _started(_new_instance(command, now))
+        return started(_new_instance(command, now))
     return _repeated(instance, same=same)
 
 
@@ -61,9 +61,9 @@ def update(instance: Instance | None, command: Update, now: float) -> Decision:
     What is wanted is kept apart from what is in force until the update has succeeded.
     """
     if instance is None or instance.status is Status.DELETED:
-        return _refused(Verdict.UNKNOWN, f"There is no instance {command.instance_id}.")
+        return refused(Verdict.UNKNOWN, f"There is no instance {command.instance_id}.")
     if instance.service_id != command.service_id:
-        return _refused(Verdict.MISMATCH, "service_id is not the one of the instance.")
+        return refused(Verdict.MISMATCH, "service_id is not the one of the instance.")
     wanted = Wanted(
         plan_id=command.plan_id or instance.plan_id,
         maintenance_version=command.maintenance_version or instance.maintenance_version,
@@ -78,12 +78,12 @@ def update(instance: Instance | None, command: Update, now: float) -> Decision:
         )
         return Decision(Answer(Verdict.JOINED, record=instance)) if same else _busy(instance)
     if instance.status is Status.CREATION_FAILED:
-        return _refused(Verdict.UNSUPPORTED, "The instance was never created: deprovision it.")
+        return refused(Verdict.UNSUPPORTED, "The instance was never created: deprovision it.")
     new_parameters = not same_json(parameters, instance.private.parameters)
     if wanted.plan_id != instance.plan_id and not command.may_change_plan:
-        return _refused(Verdict.UNSUPPORTED, "Instances of this plan cannot change to another.")
+        return refused(Verdict.UNSUPPORTED, "Instances of this plan cannot change to another.")
     if new_parameters and not command.may_change_parameters:
-        return _refused(Verdict.UNSUPPORTED, "The parameters of this plan cannot be changed.")
+        return refused(Verdict.UNSUPPORTED, "The parameters of this plan cannot be changed.")
     if (
         wanted.plan_id == instance.plan_id
         and wanted.maintenance_version == instance.maintenance_version
@@ -99,7 +99,7 @@ def update(instance: Instance | None, command: Update, now: float) -> Decision:
         wanted=wanted,
         private=replace(instance.private, wanted=parameters, state=NOTHING),
     )
-    return _started(noted(begun, now, "update accepted"))
+    return started(noted(begun, now, "update accepted"))
 
 
 def deprovision(
@@ -107,17 +107,17 @@ def deprovision(
 ) -> Decision:
     """Decide on a request to delete an instance; one that is being created stops being created."""
     if instance is None or instance.status is Status.DELETED:
-        return _refused(Verdict.GONE, f"There is no instance {command.instance_id}.")
+        return refused(Verdict.GONE, f"There is no instance {command.instance_id}.")
     if (instance.service_id, instance.plan_id) != (command.service_id, command.plan_id):
-        return _refused(Verdict.MISMATCH, "service_id or plan_id are not those of the instance.")
+        return refused(Verdict.MISMATCH, "service_id or plan_id are not those of the instance.")
     if instance.status is Status.UPDATING:
         return _busy(instance)
     left = [binding for binding in bindings if _holds_something(binding)]
     if any(binding.operation.in_progress for binding in left):
-        return _refused(Verdict.BUSY, "A binding of the instance is being created or deleted.")
+        return refused(Verdict.BUSY, "A binding of the instance is being created or deleted.")
     if left:
         names = ", ".join(binding.binding_id for binding in left[:10])
-        return _refused(
+        return refused(
             Verdict.BINDINGS_LEFT, f"The instance has {len(left)} binding(s); unbind first: {names}"
         )
     return _deletion(instance, command, OperationKind.DEPROVISION, now)
@@ -132,7 +132,7 @@ def bind(
 ) -> Decision:
     """Decide on a request to create a binding, be it in place of an earlier one."""
     if instance is None or instance.status is Status.DELETED:
-        return _refused(Verdict.UNKNOWN, f"There is no instance {command.instance_id}.")
+        return refused(Verdict.UNKNOWN, f"There is no instance {command.instance_id}.")
     matches = (instance.service_id, instance.plan_id) == (command.service_id, command.plan_id)
     if binding is not None and binding.status is not Status.DELETED:
         same = matches and _same_binding(binding, command)
@@ -140,11 +140,11 @@ def bind(
         if not again:
             return _repeated(binding, same=same)
     elif not matches:
-        return _refused(Verdict.MISMATCH, "service_id or plan_id are not those of the instance.")
+        return refused(Verdict.MISMATCH, "service_id or plan_id are not those of the instance.")
     if instance.operation.in_progress:
         return _busy(instance)
     if instance.status is not Status.READY or not instance.usable:
-        return _refused(Verdict.UNUSABLE, "The instance is not usable: deprovision it.")
+        return refused(Verdict.UNUSABLE, "The instance is not usable: deprovision it.")
     parameters, bind_resource = command.parameters, command.bind_resource
     if command.predecessor_binding_id:
         if predecessor is not None and predecessor.status is Status.CREATING:
@@ -154,12 +154,12 @@ def bind(
             or predecessor.status is not Status.READY
             or predecessor.binding_id == command.binding_id
         ):
-            return _refused(
+            return refused(
                 Verdict.MISMATCH, "predecessor_binding_id is not a binding that can be replaced."
             )
         parameters = parameters or predecessor.private.parameters
         bind_resource = bind_resource or predecessor.bind_resource
-    return _started(
+    return started(
         Binding(
             instance_id=command.instance_id,
             binding_id=command.binding_id,
@@ -183,10 +183,10 @@ def unbind(
     After a change of the instance's plan, platforms name the new one.
     """
     if binding is None or binding.status is Status.DELETED:
-        return _refused(Verdict.GONE, f"There is no binding {command.binding_id}.")
+        return refused(Verdict.GONE, f"There is no binding {command.binding_id}.")
     plans = {binding.plan_id, instance.plan_id} if instance else {binding.plan_id}
     if binding.service_id != command.service_id or command.plan_id not in plans:
-        return _refused(Verdict.MISMATCH, "service_id or plan_id are not those of the binding.")
+        return refused(Verdict.MISMATCH, "service_id or plan_id are not those of the binding.")
     return _deletion(binding, command, OperationKind.UNBIND, now)
 
 
@@ -230,7 +230,7 @@ def _deletion(record: R, command: Command, kind: OperationKind, now: float) -> D
         private=replace(record.private, state=NOTHING),
         clean=False,
     )
-    return _started(noted(begun, now, note))
+    return started(noted(begun, now, note))
 
 
 def _repeated(record: Record, *, same: bool) -> Decision:
@@ -243,11 +243,11 @@ def _repeated(record: Record, *, same: bool) -> Decision:
         case Status.UPDATING | Status.DELETING:
             return _busy(record)
         case Status.CREATION_FAILED if same:
-            return _refused(
+            return refused(
                 Verdict.DIFFERENT,
                 "Its creation failed and something may be left of it: delete it first.",
             )
-    return _refused(Verdict.DIFFERENT, "The id is in use with other attributes.")
+    return refused(Verdict.DIFFERENT, "The id is in use with other attributes.")
 
 
 def _holds_something(binding: Binding) -> bool:
@@ -274,15 +274,17 @@ def _scope(bind_resource: Any) -> dict[str, Any]:
     return {name: bind_resource[name] for name in ("app_guid", "route") if name in bind_resource}
 
 
-def _started(record: Record) -> Decision:
+def started(record: Record) -> Decision:
+    """Accept: the record has an operation in progress now."""
     return Decision(Answer(Verdict.STARTED, record=record), record)
 
 
 def _busy(record: Record) -> Decision:
-    return _refused(
+    return refused(
         Verdict.BUSY, f"Its {record.operation.kind} is in progress: wait until it has ended."
     )
 
 
-def _refused(verdict: Verdict, description: str) -> Decision:
+def refused(verdict: Verdict, description: str) -> Decision:
+    """Answer with the reason, and change nothing."""
     return Decision(Answer(verdict, description))

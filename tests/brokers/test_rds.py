@@ -358,9 +358,10 @@ def test_deletion_protection_is_respected_and_explained(rds: Drive, sandbox: San
 
 
 def test_many_instances_in_progress_cost_few_calls(rds: Drive, sandbox: Sandbox) -> None:
-    sandbox.settings(time_scale=0.02, instance_quota=1000)
-    driver = rds(ALIBROKER_POLL_INTERVAL="1", ALIBROKER_SETTLE_SECONDS="5", timeout=60)
-    count = 120
+    # An instance takes 12 s at least, so that all are in progress together on slow machines too.
+    sandbox.settings(time_scale=0.08, instance_quota=1000)
+    driver = rds(ALIBROKER_POLL_INTERVAL="1", ALIBROKER_SETTLE_SECONDS="5", timeout=90)
+    count = 110
     operations = driver.run([driver.ordered(f"i{number}", SMALL) for number in range(count)])
     assert all(isinstance(operation.end, Succeeded) for operation in operations)
     calls = sandbox.calls()

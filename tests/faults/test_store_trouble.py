@@ -109,6 +109,7 @@ def test_a_full_store_is_said_and_heals_without_a_restart(world: RelayedWorld) -
         assert "NOSPACE" in text
         path = f"/v2/service_instances/{instance}"
         assert world.request("GET", path).status_code == 200
+        # Longer than the storage actor waits until it tries again: flapping would be seen.
         time.sleep(0.2)
     log = (world.directory / "broker.log").read_text()
     assert log.count("The store cannot be used") == 1
@@ -285,7 +286,7 @@ def outage(world: RelayedWorld, seconds: float) -> float:
     world.relay.refuse()
     eventually(lambda: refused_change(world))
     eventually(lambda: not is_ready(world))
-    time.sleep(seconds)
+    time.sleep(seconds)  # how long it lasts is what is tried
     world.relay.accept()
     started = time.monotonic()
     eventually(lambda: try_to_provision(world).status_code == 202)

@@ -15,6 +15,7 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+import alibabacloud_oss_v2 as oss_v2
 import oss2
 import pytest
 import requests
@@ -235,6 +236,28 @@ def as_caller() -> Callable[..., Caller]:
 def unique() -> Callable[[str], str]:
     """Make a name that no other test has."""
     return lambda prefix: f"{prefix}{os.urandom(6).hex()}"
+
+
+@pytest.fixture
+def bucket(owner: Caller, unique: Callable[[str], str]) -> oss2.Bucket:
+    """An empty bucket of the account's owner."""
+    made = owner.bucket(unique("bucket-"))
+    made.create_bucket()
+    return made
+
+
+@pytest.fixture
+def client(owner: Caller) -> oss_v2.Client:
+    """The account's owner with the newer of the two SDKs."""
+    keys = oss_v2.credentials.StaticCredentialsProvider(owner.key_id, owner.secret)
+    return oss_v2.Client(
+        oss_v2.Config(
+            region="cn-hangzhou",
+            endpoint=owner.url,
+            credentials_provider=keys,
+            use_path_style=True,
+        )
+    )
 
 
 @pytest.fixture

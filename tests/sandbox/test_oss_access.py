@@ -10,25 +10,12 @@ import oss2
 import pytest
 import requests
 from oss2.exceptions import ServerError
+from refusals import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ODD_KEY = "a/b c+ä&<>%2F.txt"
-
-
-@pytest.fixture
-def bucket(owner: Any, unique: Callable[[str], str]) -> Any:
-    """An empty bucket of the account's owner."""
-    made = owner.bucket(unique("bucket-"))
-    made.create_bucket()
-    return made
-
-
-def refused(call: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[int, str]:
-    with pytest.raises(ServerError) as caught:
-        call(*arguments, **named)
-    return caught.value.status, caught.value.code
 
 
 def user_key(

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,44 +14,11 @@ import oss2
 import pytest
 import requests
 from oss2 import models
-from oss2.exceptions import ServerError
+from refusals import refused
+from waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-
-@pytest.fixture
-def bucket(owner: Any, unique: Callable[[str], str]) -> Any:
-    """An empty bucket of the account's owner."""
-    made = owner.bucket(unique("bucket-"))
-    made.create_bucket()
-    return made
-
-
-@pytest.fixture
-def client(owner: Any) -> oss_v2.Client:
-    keys = oss_v2.credentials.StaticCredentialsProvider(owner.key_id, owner.secret)
-    return oss_v2.Client(
-        oss_v2.Config(
-            region="cn-hangzhou",
-            endpoint=owner.url,
-            credentials_provider=keys,
-            use_path_style=True,
-        )
-    )
-
-
-def refused(call: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[int, str]:
-    with pytest.raises(ServerError) as caught:
-        call(*arguments, **named)
-    return caught.value.status, caught.value.code
-
-
-def eventually(check: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_buckets_are_listed_by_tag(owner: Any, unique: Callable[[str], str]) -> None:

@@ -12,7 +12,7 @@ import oss2
 import pytest
 import requests
 from oss2 import models
-from oss2.exceptions import ServerError
+from refusals import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,36 +21,9 @@ ODD_KEY = "a/b c+ä&<>%2F.txt"
 
 
 @pytest.fixture
-def bucket(owner: Any, unique: Callable[[str], str]) -> Any:
-    """An empty bucket of the account's owner."""
-    made = owner.bucket(unique("bucket-"))
-    made.create_bucket()
-    return made
-
-
-@pytest.fixture
 def versioned(bucket: Any) -> Any:
     bucket.put_bucket_versioning(models.BucketVersioningConfig("Enabled"))
     return bucket
-
-
-@pytest.fixture
-def client(owner: Any) -> oss_v2.Client:
-    keys = oss_v2.credentials.StaticCredentialsProvider(owner.key_id, owner.secret)
-    return oss_v2.Client(
-        oss_v2.Config(
-            region="cn-hangzhou",
-            endpoint=owner.url,
-            credentials_provider=keys,
-            use_path_style=True,
-        )
-    )
-
-
-def refused(call: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[int, str]:
-    with pytest.raises(ServerError) as caught:
-        call(*arguments, **named)
-    return caught.value.status, caught.value.code
 
 
 def versions(bucket: Any, **where: Any) -> list[tuple[str, str, bool, bool]]:
