@@ -52,6 +52,7 @@ class Operation:
     observation: Json | None = None
     waiting: bool = False
     due: float = 0.0
+    interval: float = 0.0
     wanted_plan_id: str = ""
     wanted_parameters: Json = field(default_factory=dict)
 
@@ -152,7 +153,10 @@ class Driver:
             now = time.monotonic()
             if now > deadline:
                 raise TimeoutError([operation.steps[-3:] for operation in running])
-            self._observe([one for one in running if one.waiting and one.due <= now])
+            waiting = [one for one in running if one.waiting]
+            if any(one.due <= now for one in waiting):
+                # As the engine's poller: what is due soon is looked at in the same breath.
+                self._observe([one for one in waiting if one.due <= now + one.interval / 2])
             for operation in running:
                 if not operation.waiting and operation.due <= now:
                     if left == 0:
@@ -180,6 +184,7 @@ class Driver:
         if isinstance(result, InProgress):
             operation.state = msgspec.json.encode(result.state)
             operation.waiting = result.poll_after > 0
+            operation.interval = result.poll_after
             operation.due = time.monotonic() + result.poll_after
         if isinstance(result, InProgress | Succeeded):
             record = self._record(operation.instance_id, operation.binding_id)
@@ -232,9 +237,7 @@ class Driver:
             if operation_id in seen:
                 operation.observation, operation.waiting = seen[operation_id], False
             else:
-                last = operation.steps[-1]
-                assert isinstance(last, InProgress)  # noqa: S101 - only these wait
-                operation.due = now + last.poll_after
+                operation.due = now + operation.interval
 
     def _record(self, instance_id: str, binding_id: str) -> _Record:
         if binding_id:
