@@ -35,7 +35,7 @@ demo: etcd databases  ## walk databases and a bucket through their lives, agains
 	@$(BIN)/alibroker demo
 
 test: etcd databases  ## run all tests
-	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile
+	$(BIN)/pytest -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder
 
 crashes: etcd  ## crash everything 200 times while it works, and audit what came of it
 	SANDBOX_DATA_PLANES=off $(BIN)/pytest -q -s -m "not soak" tests/faults/test_laboratory.py
