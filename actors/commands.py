@@ -169,6 +169,8 @@ class Again(msgspec.Struct, frozen=True):
     reason: str
     after: float | None = None
     """Seconds that the cloud asked to wait, if it did."""
+    unanswered: bool = False
+    """Whether a request may have taken effect, or still take it."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from alibroker.actors.commands import Again, Report
 from alibroker.actors.records import (
+    DELETIONS,
     Binding,
     Instance,
     Operation,
@@ -23,9 +24,8 @@ from alibroker.actors.records import (
     noted,
     same_json,
 )
-from alibroker.brokers.api import NOTHING, Failed, InProgress, OperationKind, Succeeded
+from alibroker.brokers.api import NOTHING, Failed, InProgress, Succeeded
 
-DELETIONS = (OperationKind.DEPROVISION, OperationKind.UNBIND)
 UNDO_SHARE = 0.25
 """The part of a creation's time that is kept for removing what a failed one had created."""
 MAX_BACK_OFF = 60.0
@@ -35,7 +35,8 @@ def advance(record: R, report: Report, now: float) -> R | None:
     """Take in what came of a step. Returns the record to store, None if there is nothing to store.
 
     The result of a step that is not the one waited for comes from an abandoned attempt. Of it only
-    the facts about the cloud are kept, so that what it may have created can be removed.
+    the facts about the cloud are kept, and that an answer never came, so that what it may have
+    created can be removed.
     """
     operation, result = record.operation, report.result
     due = operation.in_progress and operation.id == report.operation_id
@@ -48,7 +49,9 @@ def advance(record: R, report: Report, now: float) -> R | None:
             pause = _back_off(operation.id, tries, result.after)
             description = f"{result.reason} Trying again."
             taken = replace(taken, tries=tries, due_at=now + pause, description=description)
-            return replace(record, operation=taken)
+            unanswered = result.unanswered and not operation.removing
+            unanswered_at = now if unanswered else record.unanswered_at
+            return replace(record, operation=taken, unanswered_at=unanswered_at)
         case InProgress():
             description = operation.failure or result.description
             if operation.failure:
@@ -70,7 +73,7 @@ def advance(record: R, report: Report, now: float) -> R | None:
             return noted(record, now, result.description)
         case Succeeded() if operation.undoing:
             ended = _ended(record, taken, OperationState.FAILED, operation.failure, now)
-            return replace(ended, resource=NOTHING, clean=True)
+            return replace(ended, resource=NOTHING, clean=True, unanswered_at=0.0)
         case Succeeded():
             return _succeeded(record, taken, result, now)
         case Failed() if operation.undoing:
@@ -140,7 +143,9 @@ def _undo(record: R, operation: Operation, reason: str, now: float) -> R:
 def _succeeded(record: R, operation: Operation, result: Succeeded, now: float) -> R:
     ended = _ended(record, operation, OperationState.SUCCEEDED, "", now)
     if operation.kind in DELETIONS:
-        ended = replace(ended, resource=NOTHING, metadata=NOTHING, private=Private())
+        ended = replace(
+            ended, resource=NOTHING, metadata=NOTHING, private=Private(), unanswered_at=0.0
+        )
         if isinstance(ended, Instance):
             return replace(ended, context=NOTHING)
         return replace(ended, endpoints=()) if isinstance(ended, Binding) else ended
@@ -182,6 +187,8 @@ def _ended(
 
 
 def _absorbed(record: R, report: Report, now: float) -> R | None:
+    if isinstance(report.result, Again) and report.result.unanswered:
+        return replace(record, unanswered_at=now)
     facts = getattr(report.result, "resource", NOTHING)
     if record.status is Status.DELETED or not facts:
         return None

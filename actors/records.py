@@ -17,6 +17,7 @@ from alibroker.brokers.api import NOTHING, Json, OperationKind
 R = TypeVar("R", bound="Record")
 
 SCHEMA = 1
+DELETIONS = (OperationKind.DEPROVISION, OperationKind.UNBIND)
 MAX_EVENTS = 20
 
 
@@ -92,6 +93,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return creation and not self.adopting
 
     @property
+    def removing(self) -> bool:
+        """Whether its steps only remove what there is."""
+        return self.undoing or self.kind in DELETIONS
+
+    @property
     def undoing(self) -> bool:
         """Whether the operation has failed and is removing what it had created."""
         return self.in_progress and bool(self.failure)
@@ -120,6 +126,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it was ever ready."""
     clean: bool = False
     """Whether a creation that failed has left nothing behind."""
+    unanswered_at: float = 0.0
+    """When it was last noticed that nobody will see the answer to a request that creates or changes
+    the cloud resource; 0 if that never was. The request may take effect after others."""
     resource: Json = NOTHING
     """Facts about the cloud resource, readable by operators."""
     metadata: Json = NOTHING

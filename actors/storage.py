@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from alibroker.actors import progress
 from alibroker.actors.actor import Actor, Address
 from alibroker.actors.commands import Answer, Verdict
@@ -80,6 +82,7 @@ class Storage(Actor):
         self._pending: list[Item] = []
         self._unsettled: list[Write] = []
         self._replies = Replies()
+        self._cut_off: dict[Key, float] = {}
         self._next_try = 0.0
         self._stepped_down = False
         self._troubles: set[type[EtcdError]] = set()
@@ -188,7 +191,11 @@ class Storage(Actor):
         for poller in self._pollers.values():
             poller.tell(Reset())
         running = self._view.running()
+        now = time.time()
         for record in running:
+            if not record.operation.removing:
+                # A step may have been in the middle of a request; its next write makes that known.
+                self._cut_off[record.key] = now
             self._hand_out(record)
         return len(running)
 
@@ -276,7 +283,16 @@ class Storage(Actor):
                 record = self._view.get(key)
                 if record is None:
                     return None
-                return Write(item, key, record, self._store.entry(key, record))
+                return self._write(item, key, record)
+
+    def _write(
+        self, item: Item, key: Key, record: Record | None, answer: Answer | None = None
+    ) -> Write:
+        """Prepare a write, together with what has to become known of a step that was cut off."""
+        if record is not None and key in self._cut_off:
+            record = replace(record, unanswered_at=self._cut_off[key])
+        entry = self._store.entry(key, record, guard_instance=isinstance(item, Change))
+        return Write(item, key, record, entry, answer)
 
     def _decide_change(self, change: Change) -> Write | None:
         if change.reply.done():
@@ -292,8 +308,7 @@ class Storage(Actor):
             return None
         if decision.record is not None:
             key = change.command.key
-            entry = self._store.entry(key, decision.record, guard_instance=True)
-            return Write(change, key, decision.record, entry, decision.answer)
+            return self._write(change, key, decision.record, decision.answer)
         self._replies.answer(change, decision.answer)
         return None
 
@@ -304,7 +319,7 @@ class Storage(Actor):
         if advanced is None:
             self._dispatcher.tell(StepTaken(report.key, item.broker, item.worker))
             return None
-        return Write(item, report.key, advanced, self._store.entry(report.key, advanced))
+        return self._write(item, report.key, advanced)
 
     def _decide_time(self, item: TimeIsUp) -> Write | None:
         record = self._view.get(item.key)
@@ -314,7 +329,7 @@ class Storage(Actor):
         if outcome is record:
             self._timers.set(record)
             return None
-        return Write(item, item.key, outcome, self._store.entry(item.key, outcome))
+        return self._write(item, item.key, outcome)
 
     # -- committing -----------------------------------------------------------------------------
 
@@ -380,6 +395,7 @@ class Storage(Actor):
         before = self._view.get(write.key)
         record = write.record
         self._view.put(write.key, record, write.entry.value)
+        self._cut_off.pop(write.key, None)
         if isinstance(write.item, StepReport):
             item = write.item
             self._dispatcher.tell(StepTaken(item.report.key, item.broker, item.worker))

@@ -68,6 +68,7 @@ def work_for(
         binding_resource=binding.resource if binding else NOTHING,
         state=record.private.state,
         observation=observation,
+        unanswered_at=record.unanswered_at,
         started_at=operation.started_at,
         now=now,
     )

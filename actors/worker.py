@@ -67,11 +67,11 @@ class Worker(Actor):
             return _checked(result)
         except TryAgainError as ex:
             log.info("%s of %s: %s", work.kind, work.instance_id, ex.reason, extra=place)
-            return Again(ex.reason, ex.after)
+            return Again(ex.reason, ex.after, ex.unanswered)
         except Exception:
             # A plugin's defect must not end the operation: the next release may finish it.
             log.exception("%s of %s: defect in a step", work.kind, work.instance_id, extra=place)
-            return Again(DEFECT)
+            return Again(DEFECT, unanswered=True)
 
 
 def _checked(result: Step) -> Step:

@@ -120,6 +120,10 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     state: Json = NOTHING
     observation: Json | None = None
+    unanswered_at: float = 0.0
+    """Unix time in seconds before which a request of ours that creates or changes something, of
+    this or an earlier operation on the same thing, was sent and its answer never seen; 0 if there
+    is none. The request may still be on its way: what it creates may appear after a deletion."""
     started_at: float
     """Unix time in seconds at which the operation was accepted; the same in every call."""
     now: float
@@ -175,11 +179,18 @@ class TryAgainError(Exception):
     later, until the operation's deadline.
     """
 
-    def __init__(self, reason: str, *, after: float | None = None) -> None:
-        """Take a reason that may be shown to the user, and the seconds the cloud asked to wait."""
+    def __init__(
+        self, reason: str, *, after: float | None = None, unanswered: bool = False
+    ) -> None:
+        """Take a reason that may be shown to the user, and the seconds the cloud asked to wait.
+
+        `unanswered` says that a request may have taken effect, or still take it: see
+        `Work.unanswered_at`.
+        """
         super().__init__(reason)
         self.reason = reason
         self.after = after
+        self.unanswered = unanswered
 
 
 class Broker(Protocol):

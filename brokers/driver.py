@@ -87,6 +87,7 @@ class Driver:
         self.broker = broker
         self.twice = twice
         self.timeout = timeout
+        self.unanswered_at = 0.0
         self.instances: dict[str, _Record] = {}
         self.bindings: dict[tuple[str, str], _Record] = {}
         self._plans: dict[str, tuple[str, Plan]] = {
@@ -218,6 +219,7 @@ class Driver:
             binding_resource=msgspec.json.decode(binding.resource) if binding else NOTHING,
             state=msgspec.json.decode(operation.state),
             observation=operation.observation,
+            unanswered_at=self.unanswered_at,
             started_at=operation.started_at,
             now=time.time(),
         )

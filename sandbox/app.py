@@ -100,6 +100,7 @@ class Application:
             except ApiError as error:
                 return rpc.refuse(None, error)
             return await self._call(target)
+        await body.begin()
         return await self._call(self._oss_target(request, body))
 
     async def _rpc_target(self, request: Request, body: Body) -> Target:

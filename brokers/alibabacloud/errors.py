@@ -288,7 +288,9 @@ def failed(error: CloudError) -> Failed:
         TryAgainError: Trying later helps, so it is no end.
     """
     if error.kind in {Kind.RETRY, Kind.THROTTLED, Kind.UNKNOWN}:
-        raise TryAgainError(str(error), after=error.after) from error
+        raise TryAgainError(
+            str(error), after=error.after, unanswered=error.kind is Kind.UNKNOWN
+        ) from error
     return Failed(reason=str(error))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Final
 
-from alibroker.brokers.api import Work
+from alibroker.brokers.api import Found, Work
 
 OWNER_TAG: Final = "alibroker"
 """Its value says which broker created a thing."""
@@ -19,7 +20,8 @@ PLAN_TAG: Final = "alibroker-plan"
 ORGANIZATION_TAG: Final = "alibroker-organization"
 SPACE_TAG: Final = "alibroker-space"
 KEPT_TAG: Final = "alibroker-kept"
-"""Its value says that what carries it is to stay although no record knows it any more."""
+KEPT: Final = "true"
+"""The value that says that what carries it is to stay although no record knows it any more."""
 
 _CODED: Final = "b32-"
 _DIGEST: Final = "digest-"
@@ -83,3 +85,21 @@ def tags(work: Work, owner: str) -> dict[str, str]:
         SPACE_TAG: work.space_guid or str(work.context.get("namespace") or ""),
     }
     return {key: tag_value(value) for key, value in values.items() if value}
+
+
+def marked(kind: str, name: str, tagged: Mapping[str, str]) -> Found:
+    """Return what the tags of a thing say about it: the inverse of `tags`, as far as they go."""
+
+    def text(tag: str) -> str:
+        return tag_text(tagged.get(tag, ""))
+
+    return Found(
+        kind=kind,
+        name=name,
+        instance_id=text(INSTANCE_TAG),
+        service_id=text(SERVICE_TAG),
+        plan_id=text(PLAN_TAG),
+        organization_guid=text(ORGANIZATION_TAG),
+        space_guid=text(SPACE_TAG),
+        kept=tagged.get(KEPT_TAG) == KEPT,
+    )

@@ -6,6 +6,7 @@ from typing import Final
 
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.settings import CloudSettings
+from alibroker.brokers.alibabacloud.settling import unsettled
 from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
 from alibroker.brokers.oss.access import Access
 from alibroker.brokers.oss.credentials import credentials, endpoints
@@ -172,10 +173,11 @@ class Bindings:
             # RAM has not noticed everywhere yet that nobody is left.
             return self._wait(work)
         first = work.state.get("removed_at", work.now)
-        rest = self._settle - (work.now - first)
-        if work.binding_resource.get(BOUND) or rest <= 0:
+        bound = bool(work.binding_resource.get(BOUND))
+        rest = unsettled(work, self._settle, since=first, complete=bound)
+        if not rest:
             return Succeeded()
-        # A request of the failed bind whose answer was lost may still take effect: look again.
+        # A request of the bind whose answer was lost may still take effect: look again.
         return InProgress(
             description="Making sure that no user is left",
             state={"removed_at": first},

@@ -11,12 +11,10 @@ from alibroker.brokers.alibabacloud.buckets import Buckets
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.naming import (
     INSTANCE_TAG,
+    KEPT,
     KEPT_TAG,
-    ORGANIZATION_TAG,
     OWNER_TAG,
-    PLAN_TAG,
-    SERVICE_TAG,
-    SPACE_TAG,
+    marked,
     tag_text,
     tag_value,
 )
@@ -79,7 +77,7 @@ class OssInventory:
             raise TryAgainError(f"a {found.kind} cannot be kept: only buckets can")
         bucket = BucketCalls(self._buckets, found.name, found.resource["region"])
         try:
-            bucket.set_tags(bucket.tags() | {KEPT_TAG: "true"})
+            bucket.set_tags(bucket.tags() | {KEPT_TAG: KEPT})
         except CloudError as error:
             raise TryAgainError(str(error), after=error.after) from error
 
@@ -105,11 +103,11 @@ class OssInventory:
             if error.kind is Kind.NOT_FOUND:
                 return None  # deleted since it was listed
             raise
-        found = _marked(BUCKET, listed.name, listed.created_at, tags)
+        found = marked(BUCKET, listed.name, tags)
         settings = self._plans.get(found.plan_id, NOTHING)
         return msgspec.structs.replace(
             found,
-            kept=tags.get(KEPT_TAG) == "true",
+            created_at=listed.created_at,
             resource={
                 **address(self._buckets, listed.name, listed.region),
                 **({CREATED: True} if OWNER_TAG in tags else {}),
@@ -161,22 +159,10 @@ class OssInventory:
             )
 
 
-def _marked(kind: str, name: str, created_at: float, tags: Mapping[str, str]) -> Found:
-    def text(tag: str) -> str:
-        return tag_text(tags.get(tag, ""))
-
-    return Found(
-        kind=kind,
-        name=name,
-        instance_id=text(INSTANCE_TAG),
-        service_id=text(SERVICE_TAG),
-        plan_id=text(PLAN_TAG),
-        organization_guid=text(ORGANIZATION_TAG),
-        space_guid=text(SPACE_TAG),
-        created_at=created_at,
-    )
-
-
 def _found_policy(policy: Policy) -> Found:
-    found = _marked(POLICY, policy.name, policy.created_at, policy.tags)
-    return msgspec.structs.replace(found, main=False, resource={"policy": policy.name})
+    return msgspec.structs.replace(
+        marked(POLICY, policy.name, policy.tags),
+        main=False,
+        created_at=policy.created_at,
+        resource={"policy": policy.name},
+    )

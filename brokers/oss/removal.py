@@ -6,8 +6,9 @@ import enum
 from typing import Final
 
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
-from alibroker.brokers.alibabacloud.naming import KEPT_TAG
+from alibroker.brokers.alibabacloud.naming import KEPT, KEPT_TAG
 from alibroker.brokers.alibabacloud.settings import CloudSettings
+from alibroker.brokers.alibabacloud.settling import unsettled
 from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
 from alibroker.brokers.oss.instances import CREATED, Instances
 from alibroker.brokers.oss.names import CHOSEN, ChosenNames, Holder
@@ -56,7 +57,8 @@ class Removal:
         bucket = self._instances.bucket(work)
         if work.state.get("phase") == "empty":
             return self._empty(work, bucket)
-        if not work.resource.get(CREATED):
+        deleted = "absent_since" in work.state
+        if not work.resource.get(CREATED) or (deleted and work.resource.get(CHOSEN)):
             return self._undo(work, bucket)
         self._remove_policies(work)
         if work.resource.get(CHOSEN):
@@ -98,7 +100,7 @@ class Removal:
             if not work.resource.get(CREATED) or _deletion(work) is not Deletion.DELETE:
                 return Failed(reason=f"{error.message}, {_OR_ELSE}")
             return self._begin_to_empty(work, bucket)
-        return Succeeded(resource={_GONE: True})
+        return self._absent(work, was_there=True)
 
     def _begin_to_empty(self, work: Work, bucket: BucketCalls) -> Step:
         tags = bucket.tags()
@@ -126,24 +128,25 @@ class Removal:
                 raise
             # Somebody still writes to it.
             return _emptying(deleted, aborted, poll_after=self._settings.poll_interval)
-        return Succeeded(resource={_GONE: True})
+        return self._absent(work, was_there=True)
 
     def _keep(self, work: Work, bucket: BucketCalls) -> Step:
         """Leave the bucket as it is, with a mark that it was left on purpose."""
         wanted = self._instances.wanted(work, work.plan_settings, work.parameters)
         if bucket.is_ours():
-            bucket.set_tags(wanted.tags | {KEPT_TAG: "true"})
+            bucket.set_tags(wanted.tags | {KEPT_TAG: KEPT})
         return Succeeded(resource={_GONE: True})
 
-    def _absent(self, work: Work) -> Step:
+    def _absent(self, work: Work, *, was_there: bool = False) -> Step:
         """Believe that there is no bucket, but not while a lost request may still create it."""
         since = work.state.get("absent_since", work.now)
-        rest = self._settings.settle - (work.now - since)
-        if work.resource.get(CREATED) or rest <= 0:
+        complete = was_there or work.state.get("was_there") or bool(work.resource.get(CREATED))
+        rest = unsettled(work, self._settings.settle, since=since, complete=complete)
+        if not rest:
             return Succeeded(resource={_GONE: True})
         return InProgress(
-            description="Making sure that no bucket was created",
-            state={"absent_since": since},
+            description="Making sure that no bucket is left",
+            state={"absent_since": since, "was_there": complete},
             poll_after=min(self._settings.poll_interval, rest),
         )
 

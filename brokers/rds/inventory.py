@@ -11,13 +11,11 @@ from msgspec.structs import replace
 
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.naming import (
-    INSTANCE_TAG,
+    KEPT,
     KEPT_TAG,
-    ORGANIZATION_TAG,
     OWNER_TAG,
     PLAN_TAG,
-    SERVICE_TAG,
-    SPACE_TAG,
+    marked,
     tag_text,
 )
 from alibroker.brokers.alibabacloud.settings import CloudSettings
@@ -31,7 +29,6 @@ from alibroker.brokers.rds.status import CREATING, DELETING_STATUSES, RUNNING
 
 INSTANCE: Final = "RDS instance"
 ACCOUNT: Final = "RDS account"
-_TRUE: Final = "true"
 _ATTEMPTS: Final = 3
 _PASSING: Final = frozenset({Kind.RETRY, Kind.THROTTLED, Kind.UNKNOWN})
 _LONGEST_PAUSE: Final = 15.0  # seconds
@@ -82,7 +79,7 @@ class RdsInventory:
         """
         instance_id = str(found.resource["instance_id"])
         try:
-            self._ask(lambda: self._calls.tag(instance_id, {KEPT_TAG: _TRUE}))
+            self._ask(lambda: self._calls.tag(instance_id, {KEPT_TAG: KEPT}))
         except CloudError as error:
             raise TryAgainError(str(error), after=error.after) from error
 
@@ -106,12 +103,12 @@ class RdsInventory:
                 raise
             # Busy or stopped; one that stays so must not keep all others from being looked at.
             return [replace(instance, contents_unknown=True)]
-        marked = [
+        ours = [
             account
             for account in listed_accounts
             if accounts.is_marked(str(account.get("AccountDescription") or ""))
         ]
-        return [instance, *(_account(one, item, instance) for one in marked)]
+        return [instance, *(_account(one, item, instance) for one in ours)]
 
     def _parameters(self, item: Item, tags: Mapping[str, str]) -> Json:
         """Return the parameters with which the plan makes such an instance."""
@@ -154,17 +151,9 @@ class RdsInventory:
 
 
 def _instance(item: Item, listed: Item, tags: Mapping[str, str], parameters: Json) -> Found:
-    texts = {key: tag_text(value) for key, value in tags.items()}
-    return Found(
-        kind=INSTANCE,
-        name=str(item["DBInstanceId"]),
-        instance_id=texts.get(INSTANCE_TAG, ""),
-        service_id=texts.get(SERVICE_TAG, ""),
-        plan_id=texts.get(PLAN_TAG, ""),
-        organization_guid=texts.get(ORGANIZATION_TAG, ""),
-        space_guid=texts.get(SPACE_TAG, ""),
+    return replace(
+        marked(INSTANCE, str(item["DBInstanceId"]), tags),
         created_at=_seconds(item.get("CreationTime") or listed.get("CreateTime")),
-        kept=texts.get(KEPT_TAG) == _TRUE,
         resource=facts_of(item),
         parameters=parameters,
     )

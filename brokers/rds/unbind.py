@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.settings import CloudSettings
+from alibroker.brokers.alibabacloud.settling import unsettled
 from alibroker.brokers.api import InProgress, Step, Succeeded, Work
 from alibroker.brokers.rds import accounts
 from alibroker.brokers.rds.bind import BOUND, POLL_SECONDS
@@ -45,18 +46,20 @@ class Unbind:
         self._calls.delete_account(instance_id, name)
         return InProgress(
             description="The account is being deleted",
-            state={"revoked": True},
+            state={**work.state, "revoked": True},
             poll_after=self._poll,
         )
 
     def _absent(self, work: Work) -> Step:
         """Believe that there is no account, but not while a lost request may still create it."""
         since = work.state.get("absent_since", work.now)
-        known = work.binding_resource.get(BOUND) or work.state.get("revoked")
-        if known or work.now - since >= self._settle:
+        # It was there: what created it was answered, or took effect.
+        complete = bool(work.binding_resource.get(BOUND) or work.state.get("revoked"))
+        rest = unsettled(work, self._settle, since=since, complete=complete)
+        if not rest:
             return Succeeded()
         return InProgress(
-            description="Making sure that no account was created",
-            state={"absent_since": since},
-            poll_after=min(self._poll, self._settle - (work.now - since)),
+            description="Making sure that no account is left",
+            state={**work.state, "absent_since": since},
+            poll_after=min(self._poll, rest),
         )

@@ -183,6 +183,32 @@ def test_tries_wait_longer_and_longer_and_as_long_as_the_cloud_says(creating: In
     assert advanced(record, InProgress(description="on")).operation.tries == 0
 
 
+def test_a_request_without_an_answer_is_remembered_until_the_thing_is_gone(
+    creating: Instance,
+) -> None:
+    assert advanced(creating, Again("Throttled.")).unanswered_at == 0.0
+    unsure = advanced(creating, Again("No answer.", unanswered=True), NOW + 5)
+    assert unsure.unanswered_at == NOW + 5
+    ready = advanced(unsure, Succeeded())
+    deletion = created(lifecycle.deprovision(ready, [], command(Deprovision), NOW + 9))
+    assert deletion.unanswered_at == NOW + 5
+    # What a deletion asks for creates nothing.
+    again = advanced(deletion, Again("No answer.", unanswered=True), NOW + 10)
+    assert again.unanswered_at == NOW + 5
+    assert advanced(again, Succeeded()).unanswered_at == 0.0
+
+
+def test_a_deletion_learns_that_the_creation_it_stopped_was_not_answered(
+    creating: Instance,
+) -> None:
+    late = report(creating, Again("No answer.", unanswered=True))
+    stop = command(Deprovision, operation_id="another")
+    deletion = created(lifecycle.deprovision(creating, [], stop, NOW))
+    told = progress.advance(deletion, late, NOW + 5)
+    assert told is not None
+    assert (told.unanswered_at, told.operation) == (NOW + 5, deletion.operation)
+
+
 def test_a_creation_that_takes_too_long_is_undone_within_its_deadline(creating: Instance) -> None:
     assert progress.expire(creating, NOW + 74.9) is None
     undoing = progress.expire(creating, NOW + 75.0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -211,6 +212,37 @@ def test_a_create_that_takes_effect_late_is_no_orphan(world: World, service: str
     assert world.end("deprovision", instance) == "succeeded"
     eventually(lambda: world.left() == {})
     world.sandbox.control("DELETE", "faults")
+
+
+@pytest.mark.parametrize(
+    ("service", "kind", "call"),
+    [
+        ("rds", "bind", "rds:CreateAccount"),
+        ("oss", "bind", "ram:CreateUser"),
+        ("oss", "bind", "ram:CreatePolicy"),
+        ("oss", "provision", "oss:PutBucket"),
+    ],
+)
+def test_a_create_that_takes_effect_after_its_repetition_is_no_orphan(
+    world: World, service: str, kind: str, call: str
+) -> None:
+    """The next life creates it, the platform deletes it, and then the first request arrives."""
+    instance = new_id()
+    before(world, service, kind, instance)
+    late = 3.0
+    fault = world.sandbox.control(
+        "POST", "faults", {"action": call, "kind": "latency", "when": "before", "seconds": late}
+    )
+    assert start(world, service, kind, instance) == 202
+    eventually(lambda: world.sandbox.control("GET", f"faults/{fault['id']}")["hit"])
+    arrived = time.monotonic() + late + 0.5
+    world.kill_worker()
+    assert world.end(kind, instance) == "succeeded"
+    removal = "unbind" if kind == "bind" else "deprovision"
+    world.do(removal, OFFERS[service], instance)
+    eventually(lambda: time.monotonic() > arrived)
+    expect(world, service, removal)
+    clean_up(world, service, instance, kind)
 
 
 def test_random_processes_are_killed_at_random_moments(world: World) -> None:
