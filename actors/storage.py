@@ -258,12 +258,13 @@ class Storage(Actor):
             write = self._decide(item)
             if write is None:
                 continue
-            if write.entry.size > MAX_BYTES:
+            needed = write.entry.size
+            if needed > MAX_BYTES:
                 self._rejected(write, "it is too large")
                 continue
             writes.append(write)
             touched |= keys
-            size += write.entry.size
+            size += needed
         self._pending += later
         while size > MAX_BYTES and len(writes) > 1:
             last = writes.pop()
@@ -297,7 +298,8 @@ class Storage(Actor):
     def _decide_change(self, change: Change) -> Write | None:
         if change.reply.done():
             return None
-        if not self._store.unreadable.isdisjoint(depends_on(change)):
+        unreadable = self._store.unreadable
+        if unreadable and not unreadable.isdisjoint(depends_on(change)):
             resolve(change.reply, Answer(Verdict.UNREADABLE))
             return None
         try:

@@ -1,6 +1,6 @@
 """A batch of compared writes as one etcd transaction, and what came of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -103,11 +103,16 @@ def request(entries: Sequence[Entry]) -> Any:
     # dies. A put in the branch that is never taken, as nothing is compared, is what it counts.
     written = next((entry.key for entry in entries if entry.value is not None), None)
     counted = [] if written is None else [_put(written.encode(), b"")]
-    nested = [RequestOp(request_txn=_nested(entry)) for entry in entries]
+    # Most batches have one guard in common: its message is built once.
+    guards = {
+        guard: _unchanged(guard[0].encode(), guard[1])
+        for guard in {guard for entry in entries for guard in entry.guards}
+    }
+    nested = [RequestOp(request_txn=_nested(entry, guards)) for entry in entries]
     return TxnRequest(success=nested, failure=counted)
 
 
-def _nested(entry: Entry) -> Any:
+def _nested(entry: Entry, guards: Mapping[tuple[str, int], Any]) -> Any:
     key = entry.key.encode()
     write = (
         RequestOp(request_delete_range=DeleteRangeRequest(key=key))
@@ -117,7 +122,7 @@ def _nested(entry: Entry) -> Any:
     return TxnRequest(
         compare=[
             _unchanged(key, entry.expected),
-            *(_unchanged(guard.encode(), revision) for guard, revision in entry.guards),
+            *(guards[guard] for guard in entry.guards),
         ],
         success=[write],
         failure=[RequestOp(request_range=RangeRequest(key=key))],
