@@ -94,7 +94,7 @@ class Application:
                 return await control.respond(self, request, body)
             if request.path.startswith("/latest/"):
                 return metadata.respond(self.cloud, request)
-        if request.path == "/" and (request.method == "POST" or "Action" in request.arguments):
+        if request.path == "/" and _is_rpc(request):
             try:
                 target = await self._rpc_target(request, body)
             except ApiError as error:
@@ -171,6 +171,14 @@ class Application:
         if fault and fault.when == "after":
             return await _struck(fault, target) or response
         return response
+
+
+def _is_rpc(request: Request) -> bool:
+    return (
+        request.method == "POST"
+        or "Action" in request.arguments
+        or "x-acs-action" in request.headers
+    )
 
 
 async def _struck(fault: Fault, target: Target) -> Response | None:

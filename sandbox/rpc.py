@@ -6,18 +6,15 @@ parameters. The protocol is described on the vendor's "Request structure" and "S
 
 from __future__ import annotations
 
-import calendar
-import re
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
-from alibroker.sandbox import identity, signature
+from alibroker.sandbox import authentication, identity
 from alibroker.sandbox.errors import ApiError, missing
 from alibroker.sandbox.parameters import Parameters
 from alibroker.sandbox.wire import Request, Response
@@ -25,9 +22,6 @@ from alibroker.sandbox.wire import Request, Response
 if TYPE_CHECKING:
     from alibroker.sandbox.cloud import Cloud
     from alibroker.sandbox.nonces import Nonces
-
-SKEW_SECONDS = 15 * 60
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 @dataclass(frozen=True)
@@ -76,16 +70,15 @@ class Product:
 
 
 def merge(request: Request) -> dict[str, str]:
-    """Return the call's parameters: query and form together."""
-    return dict(_pairs(request))
+    """Return the call's parameters: query and form together.
 
-
-def _pairs(request: Request) -> list[tuple[str, str]]:
-    pairs = list(request.query_pairs)
-    form = "application/x-www-form-urlencoded"
-    if request.body and request.headers.get("content-type", "").startswith(form):
-        pairs += parse_qsl(request.body.decode(errors="replace"), keep_blank_values=True)
-    return pairs
+    The newer SDKs name action and version in headers.
+    """
+    values = dict(request.parameters)
+    for name, header in (("Action", "x-acs-action"), ("Version", "x-acs-version")):
+        if header in request.headers:
+            values.setdefault(name, request.headers[header])
+    return values
 
 
 def answer(
@@ -152,85 +145,9 @@ def _perform(
     parameters = Parameters(values)
     caller = None
     if action.signed:
-        caller = _authenticate(cloud, request, values, nonces, now)
+        caller = authentication.authenticate(cloud, request, nonces, now)
         _authorise(cloud, product, caller, name, action.resource(cloud, parameters))
     return action.run(Call(cloud, parameters, caller, now))
-
-
-def _authenticate(
-    cloud: Cloud, request: Request, values: dict[str, str], nonces: Nonces, now: float
-) -> identity.Credential:
-    for mandatory in ("AccessKeyId", "Signature", "SignatureNonce", "Timestamp"):
-        if not values.get(mandatory):
-            raise missing(mandatory)
-    if values.get("SignatureMethod") != "HMAC-SHA1" or values.get("SignatureVersion") != "1.0":
-        raise ApiError(
-            400,
-            "IncompleteSignature",
-            "The request signature does not conform to Aliyun standards: "
-            "SignatureMethod must be HMAC-SHA1 and SignatureVersion 1.0.",
-        )
-    credential = identity.find_credential(cloud, values["AccessKeyId"])
-    if credential is None:
-        raise ApiError(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
-    if not credential.active:
-        raise ApiError(400, "InvalidAccessKeyId.Inactive", "Specified access key is disabled.")
-    _check_time(values["Timestamp"], now)
-    text = signature.rpc_string_to_sign(request.method, _pairs(request))
-    if not signature.matches(signature.rpc_signature(credential.secret, text), values["Signature"]):
-        raise ApiError(
-            400,
-            "SignatureDoesNotMatch",
-            "Specified signature is not matched with our calculation. "
-            f"server string to sign is:{text}",
-        )
-    if not nonces.use(f"{credential.key_id}:{values['SignatureNonce']}", now):
-        raise ApiError(400, "SignatureNonceUsed", "Specified signature nonce was used already.")
-    _check_token(credential, values.get("SecurityToken", ""), now)
-    return credential
-
-
-def _check_token(credential: identity.Credential, token: str, now: float) -> None:
-    """Check a session's security token.
-
-    Raises:
-        ApiError: InvalidSecurityToken.*.
-    """
-    if not credential.token and not token:
-        return
-    if not token or not credential.token:
-        raise ApiError(
-            400,
-            "InvalidSecurityToken.MismatchWithAccessKey",
-            "Specified SecurityToken mismatch with the AccessKey.",
-        )
-    if token != credential.token:
-        raise ApiError(
-            400, "InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed."
-        )
-    if identity.is_expired(credential, now):
-        raise ApiError(400, "InvalidSecurityToken.Expired", "Specified SecurityToken is expired.")
-
-
-def _check_time(text: str, now: float) -> None:
-    if not _TIMESTAMP.fullmatch(text):
-        raise ApiError(
-            400,
-            "InvalidTimeStamp.Format",
-            "Specified time stamp or date value is not well formatted.",
-        )
-    try:
-        sent = calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))
-    except ValueError:
-        raise ApiError(
-            400,
-            "InvalidTimeStamp.Format",
-            "Specified time stamp or date value is not well formatted.",
-        ) from None
-    if abs(now - sent) > SKEW_SECONDS:
-        raise ApiError(
-            400, "InvalidTimeStamp.Expired", "Specified time stamp or date value is expired."
-        )
 
 
 def _authorise(

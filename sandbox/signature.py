@@ -1,4 +1,4 @@
-"""Signature checks of the cloud's side: RPC version 1, OSS versions 1 and 4.
+"""Signature checks of the cloud's side: RPC version 1, ACS3, OSS versions 1 and 4.
 
 The rules are those of the vendor's "Signature" pages, checked against requests of the real SDKs.
 """
@@ -93,6 +93,34 @@ def rpc_string_to_sign(method: str, parameters: Iterable[tuple[str, str]]) -> st
 def rpc_signature(secret: str, string_to_sign: str) -> str:
     """Sign with HMAC-SHA1, as RPC signature version 1.0 does."""
     return _hmac_sha1(f"{secret}&", string_to_sign)
+
+
+def acs3_string_to_sign(
+    method: str,
+    path: str,
+    query: Iterable[tuple[str, str]],
+    headers: Mapping[str, str],
+    signed: Collection[str],
+    content_sha256: str,
+) -> str:
+    """Build the text that an ACS3 signature covers; `signed` are names of headers, lower-case."""
+    pairs = sorted((percent_encode(name), percent_encode(value)) for name, value in query)
+    canonical = "\n".join(
+        [
+            method,
+            path,
+            "&".join(f"{name}={value}" for name, value in pairs),
+            "".join(f"{name}:{headers[name].strip()}\n" for name in sorted(signed)),
+            ";".join(sorted(signed)),
+            content_sha256,
+        ]
+    )
+    return f"ACS3-HMAC-SHA256\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def acs3_signature(secret: str, string_to_sign: str) -> str:
+    """Sign with HMAC-SHA256, as ACS3-HMAC-SHA256 does."""
+    return hmac.new(secret.encode(), string_to_sign.encode(), hashlib.sha256).hexdigest()
 
 
 def oss_v1_string_to_sign(

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+FORM = "application/x-www-form-urlencoded"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -35,6 +37,14 @@ class Request:
     def arguments(self) -> dict[str, str]:
         """The query's values by name."""
         return dict(self.query_pairs)
+
+    @cached_property
+    def parameters(self) -> list[tuple[str, str]]:
+        """The names and values of query and form together, as RPC actions take them."""
+        if self.body and self.headers.get("content-type", "").startswith(FORM):
+            text = self.body.decode(errors="replace")
+            return [*self.query_pairs, *parse_qsl(text, keep_blank_values=True)]
+        return list(self.query_pairs)
 
 
 @dataclass(frozen=True)
