@@ -35,11 +35,13 @@ def respond(cloud: Cloud, request: Request) -> Response:
             return _text("a metadata token is required", 403)
     elif not _is_valid(cloud, token, now):
         return _text("the metadata token is invalid or expired", 401)
-    if request.path == _CREDENTIALS:
+    # Older programs write Ram, and the real service has always answered them.
+    path = request.path.replace("/latest/meta-data/Ram/", "/latest/meta-data/ram/", 1)
+    if path == _CREDENTIALS:
         return _text(NODE_ROLE)
-    if request.path == _CREDENTIALS + NODE_ROLE:
+    if path == _CREDENTIALS + NODE_ROLE:
         return _credentials(cloud, now)
-    found = _facts(cloud).get(request.path.removeprefix("/latest/meta-data/"))
+    found = _facts(cloud).get(path.removeprefix("/latest/meta-data/"))
     return _text("not found", 404) if found is None else _text(found)
 
 

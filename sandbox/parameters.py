@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from alibroker.sandbox.errors import ApiError, invalid, missing
 
 if TYPE_CHECKING:
@@ -31,6 +33,11 @@ _COMMON = frozenset(
         "ResourceOwnerAccount",
     ]
 )
+
+
+class _Tag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    Key: str
+    Value: str = ""
 
 
 class Parameters:
@@ -119,6 +126,22 @@ class Parameters:
             found.append((name, self._values.get(f"Tag.{index}.{value}", "")))
             index += 1
         return found
+
+    def json_pairs(self) -> list[tuple[str, str]]:
+        """Return the tags sent in the one parameter Tag, as JSON text: the form of RAM.
+
+        Raises:
+            ApiError: InvalidParameter.Tag for anything but a list of objects with Key and Value.
+        """
+        raw = self._values.get("Tag")
+        if not raw:
+            return []
+        try:
+            return [(one.Key, one.Value) for one in msgspec.json.decode(raw, type=list[_Tag])]
+        except msgspec.MsgspecError as error:
+            raise ApiError(
+                400, "InvalidParameter.Tag", f"The specified parameter Tag is not valid: {error}"
+            ) from None
 
     def fingerprint(self) -> str:
         """Return a text that two calls share exactly when they ask for the same."""

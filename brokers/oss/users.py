@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -187,11 +188,9 @@ def _items(answer: Mapping[str, Any], plural: str, singular: str) -> list[dict[s
 
 
 def _tags(tags: Mapping[str, str]) -> dict[str, str]:
-    found = {}
-    for number, (key, value) in enumerate(tags.items(), 1):
-        found[f"Tag.{number}.Key"] = key
-        found[f"Tag.{number}.Value"] = value
-    return found
+    """Return the one parameter in which RAM takes tags: a list as JSON text, unlike RDS."""
+    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+    return {"Tag": json.dumps(listed, separators=(",", ":"))}
 
 
 def _tags_of(policy: Mapping[str, Any]) -> dict[str, str]:

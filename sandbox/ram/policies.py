@@ -48,7 +48,7 @@ def create_policy(call: Call) -> Answer:
         updated=call.now,
         versions={"v1": PolicyVersion(document, call.now)},
         description=description,
-        tags=dict(call.parameters.pairs()),
+        tags=dict(call.parameters.json_pairs()),
     )
     call.cloud.policies.put(name, policy)
     return {"Policy": describe(policy)}
@@ -80,7 +80,7 @@ def list_policies(call: Call) -> Answer:
     """List policies, custom ones first."""
     cloud = call.cloud
     kind = policy_type(call.parameters, "") if "PolicyType" in call.parameters else ""
-    wanted = set(call.parameters.pairs())
+    wanted = set(call.parameters.json_pairs())
     counts = attachment_counts(cloud)
     found = []
     if kind != "System":

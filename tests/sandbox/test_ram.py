@@ -213,6 +213,27 @@ def test_quotas_are_kept(start: Callable[..., Any]) -> None:
     assert code == "LimitExceeded.User.Policy"
 
 
+def test_tags_are_one_parameter(owner: Any, unique: Callable[[str], str]) -> None:
+    """As the vendor's models say, whose style is JSON text; the form of RDS stores nothing."""
+    value = unique("v")
+    tag = {"Key": "team", "Value": value}
+    for name, given in (
+        (unique("json"), {"Tag": json.dumps([tag])}),
+        (unique("dots"), {"Tag__1__Key": "team", "Tag__1__Value": value}),
+    ):
+        owner.call("ram", "CreatePolicy", PolicyName=name, PolicyDocument=DOCUMENT, **given)
+
+    def tagged(**given: str) -> list[tuple[str, Any]]:
+        found = owner.call("ram", "ListPolicies", PolicyType="Custom", MaxItems="1000", **given)
+        return [(one["PolicyName"][:4], one["Tags"]["Tag"]) for one in found["Policies"]["Policy"]]
+
+    assert tagged(Tag=json.dumps([tag])) == [("json", [{"TagKey": "team", "TagValue": value}])]
+    assert ("dots", []) in tagged(Tag__1__Key="team", Tag__1__Value=value)
+    for text in ("team", "{}", '[{"key": "team"}]'):
+        wrong = {"PolicyName": unique("p"), "PolicyDocument": DOCUMENT, "Tag": text}
+        assert owner.refusal("ram", "CreatePolicy", **wrong) == "InvalidParameter.Tag"
+
+
 def test_lists_come_in_pages(start: Callable[..., Any]) -> None:
     owner = start("--time-scale", "0").owner
     for n in range(5):

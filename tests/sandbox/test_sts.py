@@ -167,6 +167,13 @@ def test_the_metadata_service_hands_out_credentials_that_end(
     assert mine.refusal("sts", "GetCallerIdentity") == "InvalidSecurityToken.Expired"
 
 
+def test_the_metadata_service_is_asked_for_credentials_in_both_spellings(sandbox: Any) -> None:
+    base = f"{sandbox.url}/latest/meta-data/Ram/security-credentials/"
+    name = requests.get(base, timeout=10).text
+    assert name == requests.get(f"{sandbox.url}/{CREDENTIALS}", timeout=10).text
+    assert requests.get(base + name, timeout=10).json()["Code"] == "Success"
+
+
 def test_the_metadata_service_knows_tokens(sandbox: Any) -> None:
     url, header = f"{sandbox.url}/latest", "X-aliyun-ecs-metadata-token"
     ttl = f"{header}-ttl-seconds"
