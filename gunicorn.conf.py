@@ -37,7 +37,7 @@ keyfile = str(_edge.tls_key) if _edge.tls_key else None
 workers = 1
 # Seconds in which the worker has to show a sign of life; reading everything back shows none.
 timeout = 120
-# Idle connections, then steps in flight (15 s), are waited for.
+# Idle connections, then steps in flight (10 s), are waited for.
 graceful_timeout = 30
 # A stop waits for idle connections too, this long at the most.
 keepalive = 5

@@ -110,9 +110,7 @@ class Dispatcher(Actor):
         self._max_operations = max_operations
         self._drained: Future[bool] | None = None
 
-    def on_receive(
-        self, message: Change | StepDue | StepTaken | WorkerLost | Reset | Drain
-    ) -> None:
+    def receive(self, message: Change | StepDue | StepTaken | WorkerLost | Reset | Drain) -> None:
         """Route."""
         match message:
             case Change():

@@ -132,7 +132,10 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Supervisor to storage: hand out all work anew, somebody has lost theirs."""
+    """Supervisor to storage: hand out work anew, somebody has lost theirs."""
+
+    broker: str = ""
+    """Whose work; empty: everybody's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,13 @@ import time
 from dataclasses import replace
 
 from alibroker.actors.actor import Actor, Address
+from alibroker.actors.calls import Call, Calls
 from alibroker.actors.messages import Reset, StepDue, Tick, Wait
 from alibroker.actors.view import View
 from alibroker.actors.work import work_for
-from alibroker.brokers.api import Broker, Json, TryAgainError
+from alibroker.brokers.api import Json, TryAgainError, Work
 from alibroker.brokers.catalog import Catalog
+from alibroker.brokers.contract import ContractError, Plugin, checked_observations
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ GROWTH = 1.2
 MAX_GROWTH = 4.0
 """How many times its first interval an operation waits at the most."""
 JITTER = 0.1
+MOST_HANGING = 3
+"""Looks at the cloud that may hang before none is taken any more, until one of them comes back."""
 LONGEST = 60.0
 """Seconds that an operation waits at the most whose next step does not wait for the cloud."""
 
@@ -35,7 +39,7 @@ LONGEST = 60.0
 class Poller(Actor):
     """Receives `Wait` from storage and `Tick`; tells the dispatcher `StepDue`.
 
-    On failure: storage hands out all waiting operations anew.
+    On failure, and when a look does not come back: storage hands out what waits anew.
     """
 
     def __init__(
@@ -43,20 +47,23 @@ class Poller(Actor):
         address: Address,
         supervisor: Address,
         *,
-        broker: Broker,
+        plugin: Plugin,
+        calls: Calls,
         catalog: Catalog,
         view: View,
         dispatcher: Address,
     ) -> None:
         super().__init__(address, supervisor)
-        self._broker = broker
+        self._plugin = plugin
+        self._calls = calls
+        self._looking = Call(plugin.name, "observe")
         self._catalog = catalog
         self._view = view
         self._dispatcher = dispatcher
         self._order = itertools.count()
         self._schedule: list[tuple[float, int, int, Wait]] = []
 
-    def on_receive(self, message: Wait | Tick | Reset) -> None:
+    def receive(self, message: Wait | Tick | Reset) -> None:
         """Keep an operation, or see which are due."""
         match message:
             case Wait():
@@ -99,20 +106,33 @@ class Poller(Actor):
                 works[wait.operation_id] = (looks, wait, work)
         if not works:
             return
-        pause = 0.0
-        seen: dict[str, Json] = {}
-        try:
-            seen.update(self._broker.observe([work for _, _, work in works.values()]))
-        except TryAgainError as ex:
-            log.info("%s cannot look at the cloud now: %s", self._broker.name, ex.reason)
-            pause = ex.after or 0.0
-        except Exception:
-            log.exception("%s: defect in observe", self._broker.name)
+        seen, pause = self._seen([work for _, _, work in works.values()])
+        if self.abandoned:
+            return
         for operation_id, (looks, wait, _) in works.items():
             if operation_id in seen:
                 self._dispatcher.tell(self._due(wait, seen[operation_id]))
             else:
                 self._put_off(wait, looks, pause)
+
+    def _seen(self, works: list[Work]) -> tuple[dict[str, Json], float]:
+        """Return what is seen now, by operation id, and the seconds that the cloud asks to wait."""
+        if self._calls.hanging(self._looking) >= MOST_HANGING:
+            return {}, LONGEST
+        broker = self._plugin.broker
+        try:
+            seen = self._calls.run(
+                self._looking,
+                self.actor_ref,
+                lambda: checked_observations(works, broker.observe(works)),
+            )
+        except TryAgainError as ex:
+            log.info("%s cannot look at the cloud now: %s", self._plugin.name, ex.reason)
+            return {}, ex.after or 0.0
+        except ContractError:
+            log.exception("%s: defect in observe", self._plugin.name)
+            return {}, 0.0
+        return seen, 0.0
 
     def _put_off(self, wait: Wait, looks: int, pause: float) -> None:
         interval = wait.interval * min(MAX_GROWTH, GROWTH**looks)
@@ -123,5 +143,5 @@ class Poller(Actor):
 
     def _due(self, wait: Wait, observation: Json | None) -> StepDue:
         return StepDue(
-            wait.key, wait.operation_id, wait.step, self._broker.name, observation=observation
+            wait.key, wait.operation_id, wait.step, self._plugin.name, observation=observation
         )

@@ -29,6 +29,11 @@ from alibroker.brokers.api import NOTHING, Failed, InProgress, Succeeded
 UNDO_SHARE = 0.25
 """The part of a creation's time that is kept for removing what a failed one had created."""
 MAX_BACK_OFF = 60.0
+FREE_CHAIN = 50
+"""Steps in a row that may each follow the one before at once."""
+CHAIN_PAUSE = 0.25
+"""Seconds from one to the next in a longer row: a plugin that never waits must not keep workers and
+store from the others."""
 
 
 def advance(record: R, report: Report, now: float) -> R | None:
@@ -53,24 +58,7 @@ def advance(record: R, report: Report, now: float) -> R | None:
             unanswered_at = now if unanswered else record.unanswered_at
             return replace(record, operation=taken, unanswered_at=unanswered_at)
         case InProgress():
-            description = operation.failure or result.description
-            if operation.failure:
-                description = f"{operation.failure} Removing what was created: {result.description}"
-            taken = replace(
-                taken,
-                description=description,
-                due_at=now + result.poll_after,
-                poll_after=result.poll_after,
-            )
-            record = replace(
-                record,
-                operation=taken,
-                resource={**record.resource, **result.resource},
-                private=replace(record.private, state=result.state),
-            )
-            if operation.description == description:
-                return record
-            return noted(record, now, result.description)
+            return _going_on(record, taken, result, now)
         case Succeeded() if operation.undoing:
             ended = _ended(record, taken, OperationState.FAILED, operation.failure, now)
             return replace(ended, resource=NOTHING, clean=True, unanswered_at=0.0)
@@ -132,6 +120,29 @@ def forget_at(record: Record, lifetime: float) -> float | None:
     if record.status is Status.CREATION_FAILED and record.clean:
         return ended + lifetime
     return None
+
+
+def _going_on(record: R, taken: Operation, result: InProgress, now: float) -> R:
+    operation = record.operation
+    description = result.description
+    if operation.failure:
+        description = f"{operation.failure} Removing what was created: {description}"
+    chain = 0 if result.poll_after else operation.chain + 1
+    due_at = now + result.poll_after
+    if chain > FREE_CHAIN:
+        due_at = max(now, operation.due_at + CHAIN_PAUSE)
+    taken = replace(
+        taken, description=description, chain=chain, due_at=due_at, poll_after=result.poll_after
+    )
+    record = replace(
+        record,
+        operation=taken,
+        resource={**record.resource, **result.resource},
+        private=replace(record.private, state=result.state),
+    )
+    if operation.description == description:
+        return record
+    return noted(record, now, result.description)
 
 
 def _undo(record: R, operation: Operation, reason: str, now: float) -> R:

@@ -72,6 +72,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How many step results were taken in; the result of another step is too late."""
     tries: int = 0
     """How often the step that is due was tried again."""
+    chain: int = 0
+    """How many steps in a row wanted the next one at once."""
     due_at: float = 0.0
     poll_after: float = 0.0
     """Seconds between looks at the cloud while the operation waits for it; 0 if a step is due."""

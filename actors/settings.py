@@ -84,6 +84,13 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
     """Seconds after which a call to etcd is given up."""
     workers: Count = 8
     """Workers per broker: how many cloud calls of one service run at once."""
+    strict_plugins: bool = False
+    """Whether a plugin that cannot be loaded keeps the others from starting."""
+    load_timeout: Seconds = 30.0
+    """Seconds within which a plugin has to be loaded."""
+    step_timeout: Seconds = 300.0
+    """Seconds within which a plugin's step or look at the cloud has to come back, if only to say
+    that there is more to do; one that does not is taken to hang."""
     max_changes: Count = 1000
     """Changes per broker that wait for the store or, synchronous ones, for the cloud."""
     max_operations: Count = 10_000

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from alibroker.actors.actor import Address
 from alibroker.actors.commands import Adopt, Answer, Verdict
 from alibroker.actors.findings import ORPHANS, Disagreement, Finding
 from alibroker.actors.messages import Change, Settle, Settlement, resolve
-from alibroker.brokers.api import Broker, Found, Inventory, TryAgainError
+from alibroker.brokers.api import Found, TryAgainError
 from alibroker.brokers.catalog import Catalog
+from alibroker.brokers.contract import ContractError, Plugin
+
+log = logging.getLogger(__name__)
 
 DURATION = 3600.0
 """Seconds that the deletion of something gets whose plan is not known."""
@@ -21,10 +25,17 @@ _UNNAMED = "Its marks do not say which instance and plan it is of: it can only b
 class Settling:
     """Carries out what operators decided, by the way that every change goes."""
 
-    def __init__(self, brokers: Sequence[Broker], catalog: Catalog, dispatcher: Address) -> None:
-        self._brokers = {broker.name: broker for broker in brokers}
+    def __init__(
+        self,
+        catalog: Catalog,
+        dispatcher: Address,
+        keep: Callable[[Plugin, Found], None],
+    ) -> None:
+        """Take what calls a plugin's `keep`, contained."""
+        self._plugins = {plugin.name: plugin for plugin in catalog.plugins}
         self._catalog = catalog
         self._dispatcher = dispatcher
+        self._keep_in_cloud = keep
 
     def settle(self, settle: Settle, finding: Finding | None, settled: Callable[[], None]) -> None:
         """Do it and resolve the reply; call `settled`, from any thread, if the finding is no more.
@@ -51,13 +62,16 @@ class Settling:
             resolve(settle.reply, answer)
 
     def _keep(self, finding: Finding, found: Found) -> Answer:
-        broker = self._brokers[finding.broker]
-        if found.binding_id or not found.main or not isinstance(broker, Inventory):
+        plugin = self._plugins[finding.broker]
+        if found.binding_id or not found.main or plugin.inventory is None:
             return Answer(Verdict.UNSUPPORTED, f"A {found.kind} is adopted or deleted, not kept.")
         try:
-            broker.keep(found)
+            self._keep_in_cloud(plugin, found)
         except TryAgainError as ex:
             return Answer(Verdict.UNAVAILABLE, ex.reason)
+        except ContractError:
+            log.exception("%s: defect in keep", plugin.name)
+            return Answer(Verdict.ERROR)
         return Answer(Verdict.DONE, "It carries a mark now and is not reported any more.")
 
     def _adopt(self, settle: Settle, finding: Finding, found: Found) -> Answer | None:

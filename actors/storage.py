@@ -91,13 +91,15 @@ class Storage(Actor):
         """Begin with nothing known: what an earlier life saw may be out of date."""
         self._view.clear(self._store.decoded)
 
-    def on_receive(self, message: Item | Tick | Resume) -> None:
+    def receive(self, message: Item | Tick | Resume) -> None:
         """Gather, and commit when nothing more waits."""
         match message:
             case Tick():
                 self._tick()
-            case Resume():
+            case Resume(broker=""):
                 self._hand_out_all()
+            case Resume(broker=broker):
+                self._hand_out_of(broker)
             case _:
                 self._pending.append(message)
         if self._pending and (len(self._pending) >= MAX_ENTRIES or self.actor_inbox.empty()):
@@ -198,6 +200,13 @@ class Storage(Actor):
                 self._cut_off[record.key] = now
             self._hand_out(record)
         return len(running)
+
+    def _hand_out_of(self, broker: str) -> None:
+        """Hand out what a poller has lost; whoever has got some of it already knows it again."""
+        self._pollers[broker].tell(Reset())
+        for record in self._view.running():
+            if self._broker_of(record.service_id) == broker:
+                self._hand_out(record)
 
     def _hand_out(self, record: Record) -> None:
         operation = record.operation

@@ -16,6 +16,7 @@ from typing import Any
 import pykka
 
 from alibroker.actors.actor import Actor, Address
+from alibroker.actors.calls import Calls, Running
 from alibroker.actors.messages import ActorFailed, Resume, Tick, WorkerLost
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 INTENSITY = 5
 """Restarts of one actor within `PERIOD` after which restarting is seen not to help."""
 PERIOD = 60.0
+MOST_REPLACED = 32
+"""Threads of one plugin that may be stuck beside those that work; with more it works with fewer."""
 
 
 @dataclass(slots=True)
@@ -41,12 +44,21 @@ class Child:
 
 
 class Supervisor(Actor):
-    """Receives `ActorFailed` from dying actors and `Tick`; keeps its children alive."""
+    """Receives `ActorFailed` from dying actors and `Tick`; keeps its children alive.
+
+    A child whose plugin does not come back is replaced as well. Its thread cannot be ended, so not
+    without end: see `MOST_REPLACED`.
+    """
 
     def __init__(
-        self, address: Address, children: Sequence[Child], on_give_up: Callable[[str], None]
+        self,
+        address: Address,
+        children: Sequence[Child],
+        calls: Calls,
+        on_give_up: Callable[[str], None],
     ) -> None:
         super().__init__(address, address)
+        self._calls = calls
         self._children = {child.address.name: child for child in children}
         self._on_give_up = on_give_up
         self._gave_up = False
@@ -56,7 +68,7 @@ class Supervisor(Actor):
         for child in self._children.values():
             self._start(child)
 
-    def on_receive(self, message: ActorFailed | Tick) -> None:
+    def receive(self, message: ActorFailed | Tick) -> None:
         """Plan a restart, or carry out those that are due."""
         now = time.monotonic()
         match message:
@@ -67,6 +79,9 @@ class Supervisor(Actor):
             case Tick():
                 for child in self._children.values():
                     self._look_after(child, now)
+                for running in self._calls.overdue():
+                    if not running.noticed:
+                        self._replace(running)
 
     def on_failure(self, *error: object) -> None:
         """Nobody supervises the supervisor: end the process."""
@@ -75,7 +90,11 @@ class Supervisor(Actor):
     def on_stop(self) -> None:
         """Stop the children in the reverse order of their start."""
         for child in reversed(self._children.values()):
-            if child.actor is not None and child.actor.is_alive():
+            if child.actor is None or not child.actor.is_alive():
+                continue
+            if self._calls.busy(child.actor):
+                child.actor.stop(block=False)
+            else:
                 try:
                     child.actor.stop(timeout=STOP_TIMEOUT)
                 except pykka.Timeout:
@@ -93,6 +112,18 @@ class Supervisor(Actor):
                 self._plan(child, "it stopped", now)
             child.missed = True
 
+    def _replace(self, running: Running) -> None:
+        """Start a new actor in place of one that is stuck in a plugin."""
+        if self._calls.hanging_in(running.call.broker) >= MOST_REPLACED:
+            return
+        running.noticed = True
+        log.error("%s has not come back for %.0f s", running.call, running.bound)
+        for child in self._children.values():
+            if child.actor == running.actor:
+                child.address.abandon(running.actor)
+                self._start(child)
+                child.after_restart()
+
     def _plan(self, child: Child, error: str, now: float) -> None:
         if child.restart_at is not None or self._gave_up:
             return
@@ -100,7 +131,6 @@ class Supervisor(Actor):
         name = child.address.name
         if pause is None:
             reason = f"{name} failed {len(child.restarts)} times in {PERIOD:.0f} s: {error}"
-            log.critical("Giving up: %s", reason)
             self._gave_up = True
             self._on_give_up(reason)
             return
@@ -129,9 +159,9 @@ def pause_before_restart(restarts: collections.deque[float], now: float) -> floa
     return 0.0 if not restarts else 0.2 * 2.0 ** (len(restarts) - 1)
 
 
-def resume(storage: Address) -> Callable[[], None]:
-    """Return what is to be done after an actor that held operations was started anew."""
-    return lambda: storage.tell(Resume())
+def resume(storage: Address, broker: str = "") -> Callable[[], None]:
+    """Return what is to be done after one that held operations, of a broker or all, was started."""
+    return lambda: storage.tell(Resume(broker))
 
 
 def report_lost(dispatcher: Address, broker: str, worker: str) -> Callable[[], None]:

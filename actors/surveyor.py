@@ -6,23 +6,26 @@ import collections
 import logging
 import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import Future
 
 from msgspec.structs import replace
 
 from alibroker.actors.actor import Actor, Address
+from alibroker.actors.calls import INVENTORY_PATIENCE, Call, Calls, Running
 from alibroker.actors.findings import ORPHANS, Finding, SurveyReport
 from alibroker.actors.messages import Settle, Settled, Settlement, TakeSurvey, Tick
 from alibroker.actors.settings import EngineSettings, Orphans
 from alibroker.actors.settling import Settling
 from alibroker.actors.survey import Survey, settled
 from alibroker.actors.view import View
-from alibroker.brokers.api import Broker, Found, Inventory, TryAgainError
+from alibroker.brokers.api import Found, Inventory, TryAgainError
 from alibroker.brokers.catalog import Catalog
+from alibroker.brokers.contract import ContractError, Plugin, checked_found, contained
 
 log = logging.getLogger(__name__)
 
+MOST_FOUND = 1_000_000
+"""Things in an inventory; one that holds more has no end."""
 FIRST_SURVEY = 300.0
 """Seconds after the start until the first survey on schedule, at the most."""
 
@@ -40,7 +43,7 @@ class Surveys:
 class Surveyor(Actor):
     """Receives `TakeSurvey`, `Settle` and `Tick`; has the dispatcher told what operators decided.
 
-    On failure: the next survey begins anew.
+    On failure, and when an inventory does not come back: the next survey begins anew.
     """
 
     def __init__(
@@ -48,23 +51,27 @@ class Surveyor(Actor):
         address: Address,
         supervisor: Address,
         *,
-        brokers: Sequence[Broker],
+        calls: Calls,
         catalog: Catalog,
         view: View,
         surveys: Surveys,
-        settling: Settling,
+        dispatcher: Address,
         settings: EngineSettings,
     ) -> None:
         super().__init__(address, supervisor)
-        self._brokers = brokers
+        self._calls = calls
         self._catalog = catalog
         self._view = view
         self._surveys = surveys
-        self._settling = settling
+        self._settling = Settling(catalog, dispatcher, self._keep)
         self._settings = settings
         self._next = time.monotonic() + min(settings.survey_interval, FIRST_SURVEY)
 
-    def on_receive(self, message: TakeSurvey | Settle | Settled | Tick) -> None:
+    def on_start(self) -> None:
+        """Forget the survey in which an earlier life ended."""
+        self._surveys.running = False
+
+    def receive(self, message: TakeSurvey | Settle | Settled | Tick) -> None:
         """Take a survey, or carry out what was decided on a finding."""
         match message:
             case Tick():
@@ -84,11 +91,12 @@ class Surveyor(Actor):
 
     def _survey(self) -> None:
         self._surveys.running = True
-        try:
-            self._surveys.report = report = self._report()
-        finally:
-            self._surveys.running = False
-            self._next = time.monotonic() + self._settings.survey_interval
+        report = self._report()
+        if self.abandoned:
+            return
+        self._surveys.report = report
+        self._surveys.running = False
+        self._next = time.monotonic() + self._settings.survey_interval
         count = collections.Counter(str(one.disagreement) for one in report.findings)
         told = ", ".join(f"{number} {what}" for what, number in sorted(count.items()))
         seen = sum(report.seen.values())
@@ -103,15 +111,15 @@ class Surveyor(Actor):
         found: list[Finding] = []
         seen: dict[str, int] = {}
         failures: dict[str, str] = {}
-        for broker in self._brokers:
-            name = broker.name
-            if not isinstance(broker, Inventory):
+        for plugin in self._catalog.plugins:
+            name = plugin.name
+            if plugin.inventory is None:
                 continue
             try:
-                seen[name], fresh = self._survey_of(name, broker, taken_at)
+                seen[name], fresh = self._survey_of(name, plugin.inventory, taken_at)
             except TryAgainError as ex:
                 failures[name] = ex.reason
-            except Exception:
+            except ContractError:
                 log.exception("%s: defect in the inventory", name)
                 failures[name] = "A defect; the broker's log says more."
             if name in failures:
@@ -129,13 +137,28 @@ class Surveyor(Actor):
     def _survey_of(self, name: str, inventory: Inventory, now: float) -> tuple[int, list[Finding]]:
         services = self._catalog.services_of(name)
         before = settled(self._view, services)
-        found: list[Found] = []
-        for one in inventory.inventory():
-            if self._surveys.stopping.is_set():
-                raise TryAgainError("The broker is stopping.")
-            found.append(one)
+        found = self._inventory_of(name, inventory)
         survey = Survey(name, services, self._view, before=before, now=now)
-        return len(found), list(survey.compare(inventory, found))
+        return len(found), contained(lambda: list(survey.compare(inventory, found)))
+
+    def _inventory_of(self, name: str, inventory: Inventory) -> list[Found]:
+        call = Call(name, "inventory")
+        if self._calls.hanging(call):
+            raise TryAgainError("The inventory before has not come back yet.")
+        found: list[Found] = []
+
+        def take(running: Running) -> None:
+            for one in inventory.inventory():
+                if self._surveys.stopping.is_set():
+                    raise TryAgainError("The broker is stopping.")
+                found.append(checked_found(one))
+                running.touch()
+                if len(found) > MOST_FOUND:
+                    raise ContractError(f"the inventory holds more than {MOST_FOUND} things")
+
+        with self._calls.entered(call, self.actor_ref, INVENTORY_PATIENCE) as running:
+            contained(lambda: take(running))
+        return found
 
     # -- settling -------------------------------------------------------------------------------
 
@@ -144,6 +167,11 @@ class Surveyor(Actor):
         findings = self._surveys.report.findings
         finding = next((one for one in findings if one.id == identity), None)
         self._settling.settle(settle, finding, lambda: self.address.tell(Settled(identity)))
+
+    def _keep(self, plugin: Plugin, found: Found) -> None:
+        if plugin.inventory is not None:
+            keep = plugin.inventory.keep
+            self._calls.run(Call(plugin.name, "keep"), self.actor_ref, lambda: keep(found))
 
     def _drop(self, finding_id: str) -> None:
         report = self._surveys.report

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
@@ -12,12 +13,12 @@ from typing import Any, Self
 import pykka
 
 from alibroker.actors.actor import Address
+from alibroker.actors.calls import Calls
 from alibroker.actors.commands import Answer, Command, Verdict
 from alibroker.actors.dispatcher import Dispatcher
 from alibroker.actors.messages import Change, Drain, Settle, Settlement, TakeSurvey, resolve
 from alibroker.actors.poller import Poller
 from alibroker.actors.settings import EngineSettings
-from alibroker.actors.settling import Settling
 from alibroker.actors.storage import Storage
 from alibroker.actors.store import RecordStore
 from alibroker.actors.supervisor import Child, Supervisor, report_lost, resume
@@ -25,15 +26,18 @@ from alibroker.actors.surveyor import Surveyor, Surveys
 from alibroker.actors.ticker import Ticker
 from alibroker.actors.view import View
 from alibroker.actors.worker import Worker
-from alibroker.brokers.api import NOTHING, Broker, Json
-from alibroker.brokers.catalog import Catalog
+from alibroker.brokers.api import NOTHING, Broker, Json, TryAgainError
+from alibroker.brokers.catalog import Catalog, CatalogError
+from alibroker.brokers.contract import ContractError, Plugin, checked, contained
 from alibroker.etcd.client import Etcd
 from alibroker.etcd.sealing import Sealer
 
 log = logging.getLogger(__name__)
 
-DRAIN_TIMEOUT = 15.0
+DRAIN_TIMEOUT = 10.0
 """Seconds that steps in flight get to finish when the system stops."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds that all plugins together get to let go of their connections."""
 
 
 class BrokerSystem:
@@ -49,37 +53,38 @@ class BrokerSystem:
         etcd: the store; closed when the system stops.
         sealer: seals what is secret in the records.
         settings: bounds and times.
+        not_loaded: names of plugins that should be there and are not.
         on_give_up: called with a reason, from any thread, when the process should be replaced.
     """
 
     def __init__(
         self,
-        brokers: Sequence[Broker],
+        brokers: Sequence[Broker | Plugin],
         etcd: Etcd,
         sealer: Sealer,
         settings: EngineSettings | None = None,
         *,
+        not_loaded: Iterable[str] = (),
         on_give_up: Callable[[str], None] | None = None,
     ) -> None:
-        self.catalog = Catalog(brokers)
+        self.catalog = Catalog(_plugins(brokers), not_loaded)
         self.view = View()
         self.surveys = Surveys()
         """What the last comparison of the cloud with the records found."""
         self.settings = settings or EngineSettings()
         self.gave_up = ""
         """Why the system has given up; empty while it has not."""
-        self._brokers = brokers
+        self._calls = Calls(self.settings.step_timeout)
         self._etcd = etcd
         self._sealer = sealer
         self._on_give_up = on_give_up
         self._dispatcher = Address("dispatcher")
         self._storage = Address("storage")
-        self._pollers = {broker.name: Address(f"poller {broker.name}") for broker in brokers}
+        names = [plugin.name for plugin in self.catalog.plugins]
+        self._pollers = {name: Address(f"poller {name}") for name in names}
         self._workers = {
-            broker.name: [
-                Address(f"worker {broker.name} {number}") for number in range(self.settings.workers)
-            ]
-            for broker in brokers
+            name: [Address(f"worker {name} {number}") for number in range(self.settings.workers)]
+            for name in names
         }
         self._surveyor = Address("surveyor")
         self._supervisor = Address("supervisor")
@@ -88,10 +93,14 @@ class BrokerSystem:
 
     def start(self) -> None:
         """Start all actors. Storage then reads everything back: see `wait_until_ready`."""
-        self._supervising = Supervisor.start(self._supervisor, self._children(), self._give_up)
+        self._supervising = Supervisor.start(
+            self._supervisor, self._children(), self._calls, self._give_up
+        )
         self._supervisor.move_to(self._supervising)
         self._ticker = Ticker(
-            [self._storage, self._supervisor, self._surveyor, *self._pollers.values()]
+            [self._storage, self._surveyor, *self._pollers.values()],
+            self._supervisor,
+            lambda: self._give_up("the actors have died"),
         )
         self._ticker.start()
 
@@ -100,19 +109,34 @@ class BrokerSystem:
         if self._supervising is None:
             return
         self.surveys.stopping.set()
+        self._drain()
+        if self._ticker is not None:
+            self._ticker.stop()
+        self._supervising.stop()
+        self._supervising = None
+        self._close_plugins()
+        self._etcd.close()
+
+    def _drain(self) -> None:
+        if not self._dispatcher.is_alive:
+            return
         reply: Future[bool] = Future()
         self._dispatcher.tell(Drain(reply))
         try:
             reply.result(timeout=DRAIN_TIMEOUT)
         except TimeoutError:
             log.warning("Steps still run after %s s; the next start takes them up", DRAIN_TIMEOUT)
-        if self._ticker is not None:
-            self._ticker.stop()
-        self._supervising.stop()
-        self._supervising = None
-        for broker in self._brokers:
-            broker.close()
-        self._etcd.close()
+
+    def _close_plugins(self) -> None:
+        closing = [
+            threading.Thread(target=_close, args=[plugin], daemon=True)
+            for plugin in self.catalog.plugins
+        ]
+        for thread in closing:
+            thread.start()
+        end = time.monotonic() + CLOSE_TIMEOUT
+        for thread in closing:
+            thread.join(max(0.0, end - time.monotonic()))
 
     def __enter__(self) -> Self:
         """Start."""
@@ -136,9 +160,9 @@ class BrokerSystem:
         reply: Future[Answer] = Future()
         service = self.catalog.service(command.service_id)
         if service is None:
-            resolve(reply, Answer(Verdict.MISMATCH, "No plugin offers this service."))
+            resolve(reply, Answer(Verdict.UNAVAILABLE, "The plugin of this service is not loaded."))
         else:
-            self._dispatcher.tell(Change(command, service.broker.name, reply))
+            self._dispatcher.tell(Change(command, service.broker, reply))
         return reply
 
     def survey(self) -> None:
@@ -175,6 +199,12 @@ class BrokerSystem:
         found.extend(f"{one.name} is not alive" for one in everybody if not one.is_alive)
         return found
 
+    def warnings(self) -> list[str]:
+        """Return what is not as it should be although changes can be taken."""
+        hanging = [f"{one.call} has not come back" for one in self._calls.overdue()]
+        missing = [f"plugin {name} is not loaded" for name in self.catalog.not_loaded]
+        return missing + hanging
+
     def wait_until_ready(self, timeout: float) -> None:
         """Wait until changes can be taken.
 
@@ -189,26 +219,27 @@ class BrokerSystem:
 
     def _broker_of(self, service_id: str) -> str | None:
         service = self.catalog.service(service_id)
-        return service.broker.name if service else None
+        return service.broker if service else None
 
     def _give_up(self, reason: str) -> None:
+        log.critical("The actor system has failed: %s", reason)
         self.gave_up = reason
         if self._on_give_up is not None:
             self._on_give_up(reason)
 
     def _children(self) -> list[Child]:
         """List the actors in the order of their start."""
-        again = resume(self._storage)
         children = [
             Child(self._storage, self._start_storage, lambda: None),
-            Child(self._dispatcher, self._start_dispatcher, again),
+            Child(self._dispatcher, self._start_dispatcher, resume(self._storage)),
         ]
-        for broker in self._brokers:
-            poller = self._pollers[broker.name]
-            children.append(Child(poller, self._poller_start(poller, broker), again))
-            for worker in self._workers[broker.name]:
-                lost = report_lost(self._dispatcher, broker.name, worker.name)
-                children.append(Child(worker, self._worker_start(worker, broker), lost))
+        for plugin in self.catalog.plugins:
+            poller = self._pollers[plugin.name]
+            again = resume(self._storage, plugin.name)
+            children.append(Child(poller, self._poller_start(poller, plugin), again))
+            for worker in self._workers[plugin.name]:
+                lost = report_lost(self._dispatcher, plugin.name, worker.name)
+                children.append(Child(worker, self._worker_start(worker, plugin), lost))
         children.append(Child(self._surveyor, self._start_surveyor, lambda: None))
         return children
 
@@ -245,31 +276,51 @@ class BrokerSystem:
         return Surveyor.start(
             self._surveyor,
             self._supervisor,
-            brokers=self._brokers,
+            calls=self._calls,
             catalog=self.catalog,
             view=self.view,
             surveys=self.surveys,
-            settling=Settling(self._brokers, self.catalog, self._dispatcher),
+            dispatcher=self._dispatcher,
             settings=self.settings,
         )
 
-    def _poller_start(self, address: Address, broker: Broker) -> Callable[[], pykka.ActorRef[Any]]:
+    def _poller_start(self, address: Address, plugin: Plugin) -> Callable[[], pykka.ActorRef[Any]]:
         return lambda: Poller.start(
             address,
             self._supervisor,
-            broker=broker,
+            plugin=plugin,
+            calls=self._calls,
             catalog=self.catalog,
             view=self.view,
             dispatcher=self._dispatcher,
         )
 
-    def _worker_start(self, address: Address, broker: Broker) -> Callable[[], pykka.ActorRef[Any]]:
+    def _worker_start(self, address: Address, plugin: Plugin) -> Callable[[], pykka.ActorRef[Any]]:
         return lambda: Worker.start(
             address,
             self._supervisor,
-            broker=broker,
+            plugin=plugin,
+            calls=self._calls,
             catalog=self.catalog,
             view=self.view,
             storage=self._storage,
             dispatcher=self._dispatcher,
         )
+
+
+def _plugins(brokers: Sequence[Broker | Plugin]) -> list[Plugin]:
+    """Hold brokers against the contract that have not been."""
+    plugins: list[Plugin] = []
+    for broker in brokers:
+        try:
+            plugins.append(broker if isinstance(broker, Plugin) else checked(broker, plugins))
+        except ContractError as ex:
+            raise CatalogError(f"{type(broker).__name__}: {ex}") from ex
+    return plugins
+
+
+def _close(plugin: Plugin) -> None:
+    try:
+        contained(plugin.broker.close)
+    except (ContractError, TryAgainError):
+        log.exception("%s: defect in close", plugin.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from alibroker.actors.actor import Address
 from alibroker.actors.messages import Tick
@@ -13,10 +13,22 @@ INTERVAL = 0.2
 
 
 class Ticker:
-    """Tells `Tick` to some actors, over and over, until it is stopped."""
+    """Tells `Tick` to some actors, over and over, until it is stopped.
 
-    def __init__(self, listeners: Sequence[Address], interval: float = INTERVAL) -> None:
-        self._listeners = listeners
+    It is no actor, so it also watches over the one that nobody else watches over.
+    """
+
+    def __init__(
+        self,
+        listeners: Sequence[Address],
+        supervisor: Address,
+        on_death: Callable[[], None],
+        interval: float = INTERVAL,
+    ) -> None:
+        """Take whom to tell, and what to do, once, when the supervisor is found dead."""
+        self._listeners = [*listeners, supervisor]
+        self._supervisor = supervisor
+        self._on_death = on_death
         self._interval = interval
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
@@ -32,7 +44,11 @@ class Ticker:
 
     def _run(self) -> None:
         tick = Tick()
+        dead = False
         while not self._stopped.wait(self._interval):
+            if not dead and not self._supervisor.is_alive:
+                dead = True
+                self._on_death()
             for listener in self._listeners:
                 if listener.is_alive:
                     listener.tell(tick)

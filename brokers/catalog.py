@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import jsonschema_rs
 import msgspec
 
-from alibroker.brokers.api import Broker, Json, OperationKind, Plan, ServiceOffering
+from alibroker.brokers.api import Json, OperationKind, Plan, ServiceOffering
+from alibroker.brokers.contract import Plugin
 from alibroker.brokers.documents import CatalogError
 from alibroker.brokers.offerings import faults, load_offerings
 from alibroker.brokers.schemas import compile_schema, describe_faults, published_schemas
@@ -20,10 +21,10 @@ _UNPUBLISHED: Final = ("settings", "asynchronous_only", "hidden", "requires_app"
 
 
 class Service(msgspec.Struct, frozen=True):
-    """A service offering and the broker that makes it real."""
+    """A service offering, and the name of the broker that makes it real."""
 
     offering: ServiceOffering
-    broker: Broker
+    broker: str
 
 
 class Catalog:
@@ -34,16 +35,18 @@ class Catalog:
     etag: str
     """A strong entity tag of `document`, in quotes."""
 
-    def __init__(self, brokers: Sequence[Broker]) -> None:
-        """Gather what `brokers` offer.
+    def __init__(self, plugins: Sequence[Plugin], not_loaded: Iterable[str] = ()) -> None:
+        """Gather what `plugins` offer; `not_loaded` names those that cannot.
 
         Raises:
             CatalogError: An offering breaks a rule, or an id or name is used twice.
         """
+        self.plugins = tuple(plugins)
+        self.not_loaded = tuple(not_loaded)
         self._services: dict[str, Service] = {}
         self._plans: dict[str, tuple[ServiceOffering, Plan]] = {}
         self._checks: dict[tuple[str, OperationKind], tuple[jsonschema_rs.Validator, Json]] = {}
-        offered = [(broker, offering) for broker in brokers for offering in broker.offerings()]
+        offered = [(plugin.name, offering) for plugin in plugins for offering in plugin.offerings]
         for fault in faults(offering for _, offering in offered):
             raise CatalogError(f"the brokers' offerings together: {fault}")
         for broker, offering in offered:
@@ -69,7 +72,7 @@ class Catalog:
     def services_of(self, broker: str) -> frozenset[str]:
         """Return the ids of what the broker of this name offers."""
         found = self._services.values()
-        return frozenset(one.offering.id for one in found if one.broker.name == broker)
+        return frozenset(one.offering.id for one in found if one.broker == broker)
 
     def plan(self, service_id: str, plan_id: str) -> Plan | None:
         """Return the plan with this id if it belongs to that service, or None."""

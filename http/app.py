@@ -113,11 +113,15 @@ def _configured_app() -> App:
     tls = None
     if engine.etcd_ca or engine.etcd_cert or engine.etcd_key:
         tls = Tls(engine.etcd_ca, engine.etcd_cert, engine.etcd_key)
+    loaded = load_brokers(os.environ, strict=engine.strict_plugins, timeout=engine.load_timeout)
+    for failure in loaded.failures.values():
+        log.critical("Not loaded, its services are not offered: %s", failure)
     system = BrokerSystem(
-        load_brokers(os.environ),
+        loaded.plugins,
         Etcd(endpoints, tls=tls),
         engine.sealer(),
         engine,
+        not_loaded=loaded.failures,
         on_give_up=_end_process,
     )
     return create_app(system, edge.users(), edge, operators=edge.operators(), lifespan=True)

@@ -21,9 +21,18 @@ def offered_plan(catalog: Catalog, service_id: str, plan_id: str) -> Plan:
     """Return the plan.
 
     Raises:
-        OsbError: 400, service or plan are not in the catalog, or do not belong together.
+        OsbError: 400, service or plan are not in the catalog, or do not belong together; 503, the
+            service may be one whose plugin is not loaded.
     """
     if catalog.service(service_id) is None:
+        if catalog.not_loaded:
+            raise OsbError(
+                503,
+                "ServiceUnavailable",
+                "service_id is not in the catalog, but not all services are: the plugin "
+                f"{' and '.join(catalog.not_loaded)} is not loaded. The broker's log says why.",
+                headers={"Retry-After": "60"},
+            )
         raise bad_request("service_id is not in the catalog.")
     plan = catalog.plan(service_id, plan_id)
     if plan is None:

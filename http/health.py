@@ -27,5 +27,7 @@ class Ready:
         problems = self._system.problems()
         if problems:
             send(resp, 503, {"status": "not ready", "problems": problems})
+        elif warnings := self._system.warnings():
+            send(resp, 200, {"status": "ok", "warnings": warnings})
         else:
             send(resp, 200, {"status": "ok"})

@@ -45,8 +45,8 @@ def fail_once(monkeypatch: Any, actor: type[Any], method: str) -> None:
         (Storage, "_flush"),
         (Storage, "_apply"),
         (Storage, "_hand_out"),
-        (Dispatcher, "on_receive"),
-        (Worker, "on_receive"),
+        (Dispatcher, "receive"),
+        (Worker, "receive"),
         (Worker, "_run"),
         (Poller, "_look"),
         (Poller, "_observe"),
@@ -96,7 +96,7 @@ def test_an_actor_that_fails_again_and_again_ends_the_process(
 
     monkeypatch.setattr(supervisor, "INTENSITY", 2)
     monkeypatch.setattr(Poller, "_look", failing)
-    monkeypatch.setattr(Poller, "on_receive", failing)
+    monkeypatch.setattr(Poller, "receive", failing)
     reason = eventually(lambda: system.gave_up)
     assert "poller drawer" in reason
     assert any("gave up" in problem for problem in system.problems())

@@ -146,8 +146,8 @@ def test_an_operation_during_the_inventory_is_no_finding(
     system: BrokerSystem, drawer: Drawer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live(system, "gone")
-    plugin = system.catalog.services[0].broker
-    before, inventory = drawer.things.copy(), plugin.inventory  # type: ignore[attr-defined]
+    plugin: Any = system.catalog.plugins[0].broker
+    before, inventory = drawer.things.copy(), plugin.inventory
     reached, go_on = threading.Event(), threading.Event()
 
     def slow() -> Any:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from alibroker.brokers import oss, rds
-from alibroker.brokers.api import OperationKind, ServiceOffering
+from alibroker.brokers.api import OperationKind
 from alibroker.brokers.catalog import Catalog, CatalogError, load_offerings
+from alibroker.brokers.contract import Plugin
 
 RDS = Path(rds.__file__).with_name("catalog.yaml")
 OSS = Path(oss.__file__).with_name("catalog.yaml")
@@ -38,19 +39,10 @@ services:
 """
 
 
-class Offers:
-    """Only offers; nothing else of a broker is asked here."""
-
-    def __init__(self, offerings: Sequence[ServiceOffering]) -> None:
-        self.name = "offers"
-        self._offerings = offerings
-
-    def offerings(self) -> Sequence[ServiceOffering]:
-        return self._offerings
-
-
 def catalog(*paths: Path) -> Catalog:
-    return Catalog([Offers(load_offerings(path)) for path in paths])  # type: ignore[misc]
+    # Nothing but what it offers is asked of a broker here.
+    nobody: Any = None
+    return Catalog([Plugin("offers", nobody, load_offerings(path)) for path in paths])
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -115,7 +107,7 @@ def test_services_and_plans_are_found_by_id() -> None:
     service = found.service("oss-997b8372-8dac-40ac-ae65-758b4a502222")
     assert service is not None
     assert service.offering.name == "alibaba-cloud-oss"
-    assert service.broker.name == "offers"
+    assert service.broker == "offers"
     plan = found.plan("rds-997b8372-8dac-40ac-ae65-758b4a5075a5", SELF_DEFINE)
     assert plan is not None
     assert OperationKind.PROVISION in plan.asynchronous_only

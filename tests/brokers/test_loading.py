@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+from drawers import Drawer, DrawerBroker
 
 from alibroker.brokers import loading
 from alibroker.brokers.catalog import Catalog, CatalogError
+from alibroker.brokers.contract import Plugin
 from alibroker.brokers.loading import PluginError, load_brokers
 
 SETTINGS = {
@@ -19,29 +26,31 @@ SETTINGS = {
 }
 
 
-def close(*brokers: loading.Broker) -> None:
-    for broker in brokers:
-        broker.close()
+def close(*plugins: Plugin) -> None:
+    for plugin in plugins:
+        plugin.broker.close()
 
 
 def test_the_brokers_that_come_along_are_found() -> None:
-    brokers = load_brokers(SETTINGS)
-    assert [broker.name for broker in brokers] == ["oss", "rds"]
-    close(*brokers)
+    plugins = load_brokers(SETTINGS).plugins
+    assert [plugin.name for plugin in plugins] == ["oss", "rds"]
+    close(*plugins)
 
 
 def test_brokers_of_one_process_share_a_connection() -> None:
-    first, second = load_brokers(SETTINGS)
-    other = load_brokers(SETTINGS | {"ALIBROKER_NAME": "other", "ALIBROKER_BROKERS": "rds"})
-    assert first._cloud is second._cloud  # type: ignore[attr-defined]
-    assert first._cloud is not other[0]._cloud  # type: ignore[attr-defined]
-    close(first, second, *other)
+    first, second = load_brokers(SETTINGS).plugins
+    settings = SETTINGS | {"ALIBROKER_NAME": "other", "ALIBROKER_BROKERS": "rds"}
+    (other,) = load_brokers(settings).plugins
+    clouds: list[Any] = [plugin.broker for plugin in (first, second, other)]
+    assert clouds[0]._cloud is clouds[1]._cloud
+    assert clouds[0]._cloud is not clouds[2]._cloud
+    close(first, second, other)
 
 
 def test_an_operator_chooses_what_is_loaded() -> None:
-    brokers = load_brokers(SETTINGS | {"ALIBROKER_BROKERS": " rds "})
-    assert [broker.name for broker in brokers] == ["rds"]
-    close(*brokers)
+    plugins = load_brokers(SETTINGS | {"ALIBROKER_BROKERS": " rds "}).plugins
+    assert [plugin.name for plugin in plugins] == ["rds"]
+    close(*plugins)
 
 
 def test_an_unknown_plugin_is_named_with_those_there_are() -> None:
@@ -67,12 +76,12 @@ def test_an_operator_changes_what_is_offered(tmp_path: Path) -> None:
         """,
         encoding="utf-8",
     )
-    brokers = load_brokers(SETTINGS | {"ALIBROKER_CATALOG": str(path)})
-    document = Catalog(brokers).document.decode()
+    plugins = load_brokers(SETTINGS | {"ALIBROKER_CATALOG": str(path)}).plugins
+    document = Catalog(plugins).document.decode()
     assert "alibaba-cloud-rds-mysqldb" in document
     assert "rds-mysql-t1-small" not in document
     assert "alibaba-cloud-oss" not in document
-    close(*brokers)
+    close(*plugins)
 
 
 def test_what_nobody_offers_cannot_be_changed(tmp_path: Path) -> None:
@@ -99,6 +108,113 @@ def test_a_catalog_of_the_operators_takes_the_place_of_ours(
         "instance_class: mysql.n2.small.1, storage: 20}}]}\n"
     )
     settings = {"ALIBROKER_BROKERS": "rds", "ALIBROKER_RDS_CATALOG": str(path)}
-    (broker,) = load_brokers(SETTINGS | settings)
-    assert [offering.name for offering in broker.offerings()] == ["mine"]
-    broker.close()
+    (plugin,) = load_brokers(SETTINGS | settings).plugins
+    assert [offering.name for offering in plugin.offerings] == ["mine"]
+    close(plugin)
+
+
+class Point:
+    """An entry point of somebody else's distribution, whose function is `create`."""
+
+    dist = None
+
+    def __init__(self, name: str, create: Callable[[], Any]) -> None:
+        self.name = name
+        self.value = f"{name}:create"
+        self._create = create
+
+    def load(self) -> Callable[[Any], Any]:
+        if self.name.startswith("import"):
+            self._create()
+        return lambda _settings: self._create()
+
+
+def hung() -> None:
+    threading.Event().wait(2)
+
+
+def exiting() -> None:
+    raise SystemExit(0)
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def endless() -> Any:
+    return itertools.repeat(DrawerBroker(Drawer()).offerings()[0])
+
+
+def altered(**attributes: Any) -> Callable[[], Any]:
+    def create() -> Any:
+        broker: Any = DrawerBroker(Drawer())
+        for name, value in attributes.items():
+            setattr(broker, name, value)
+        return broker
+
+    return create
+
+
+def offering(**changes: Any) -> Callable[[], Any]:
+    services = DrawerBroker(Drawer()).offerings()
+    return altered(offerings=lambda: [msgspec.structs.replace(services[0], **changes)])
+
+
+BAD: dict[str, Callable[[], Any]] = {
+    "import-exits": exiting,
+    "import-interrupts": interrupted,
+    "import-hangs": hung,
+    "creation-exits": exiting,
+    "creation-hangs": hung,
+    "creation-makes-none": lambda: None,
+    "creation-makes-a-class": object,
+    "no-name": altered(name=None),
+    "name-of-another": altered(name="rds"),
+    "no-provision": altered(provision=None),
+    "unbind-is-text": altered(unbind="unbind"),
+    "no-close": altered(close=None),
+    "offers-exit": altered(offerings=exiting),
+    "offers-nothing": altered(offerings=lambda: None),
+    "offers-text": altered(offerings=lambda: "services"),
+    "offers-numbers": altered(offerings=lambda: [1, 2]),
+    "offers-without-end": altered(offerings=endless),
+    "offers-a-number-as-id": offering(id=7),
+    "offers-an-id-of-another": offering(id="rds-997b8372-8dac-40ac-ae65-758b4a5075a5"),
+    "offers-a-name-of-another": offering(name="alibaba-cloud-oss"),
+    "offers-no-plans": offering(plans=()),
+    "offers-plans-of-text": offering(plans=("small",)),
+    "offers-a-long-description": offering(description="d" * 1000),
+    "inventory-without-keep": altered(keep=None),
+    "inventory-without-facts": altered(instance_fact=7),
+}
+
+
+def test_a_bad_plugin_stays_outside_and_the_others_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Their names come before those of the good ones, which still go first: they came along.
+    points = [Point(name, create) for name, create in BAD.items()]
+    own = list(loading.entry_points(group=loading.GROUP))
+    monkeypatch.setattr(loading, "entry_points", lambda **_: [*points, *own])
+    loaded = load_brokers(SETTINGS, timeout=1.0)
+    assert [plugin.name for plugin in loaded.plugins] == ["oss", "rds"]
+    assert loaded.failures.keys() == BAD.keys()
+    assert all(name in text for name, text in loaded.failures.items())
+    close(*loaded.plugins)
+
+
+def test_a_strict_start_is_refused_for_one_bad_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = list(loading.entry_points(group=loading.GROUP))
+    monkeypatch.setattr(loading, "entry_points", lambda **_: [Point("bad", exiting), *own])
+    with pytest.raises(PluginError, match=r"'bad'.*SystemExit"):
+        load_brokers(SETTINGS, strict=True)
+
+
+def test_what_is_changed_of_a_plugin_that_is_not_there_is_no_mistake(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("services: [{name: redis}]", encoding="utf-8")
+    own = list(loading.entry_points(group=loading.GROUP))
+    monkeypatch.setattr(loading, "entry_points", lambda **_: [Point("redis", exiting), *own])
+    loaded = load_brokers(SETTINGS | {"ALIBROKER_CATALOG": str(path)})
+    assert len(loaded.plugins) == 2
+    close(*loaded.plugins)

@@ -12,6 +12,7 @@ import pytest
 
 from alibroker.brokers.api import Failed, Inventory, OperationKind, Succeeded
 from alibroker.brokers.catalog import Catalog
+from alibroker.brokers.contract import checked
 from alibroker.brokers.driver import Driver, Operation
 
 if TYPE_CHECKING:
@@ -323,7 +324,7 @@ def test_a_name_and_a_prefix_exclude_each_other(oss: Drive, sandbox: Sandbox) ->
 
 @pytest.mark.parametrize("name", ["ab", "-abc", "abc-", "Abc", "a.b.c", "a" * 64, "a_b"])
 def test_what_cannot_be_a_name_is_refused_at_the_door(oss: Drive, name: str) -> None:
-    catalog = Catalog([oss().broker])
+    catalog = Catalog([checked(oss().broker)])
     fault = catalog.check_parameters(DEFAULT, OperationKind.PROVISION, {"BucketName": name})
     assert fault is not None
     assert "BucketName" in fault

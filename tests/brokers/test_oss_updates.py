@@ -11,6 +11,7 @@ import pytest
 
 from alibroker.brokers.api import NOTHING, Failed, OperationKind, Succeeded
 from alibroker.brokers.catalog import Catalog
+from alibroker.brokers.contract import checked
 from alibroker.brokers.driver import Driver, Operation
 
 if TYPE_CHECKING:
@@ -296,7 +297,7 @@ def test_a_plan_can_be_left_for_one_like_it_only(update: Updates, driver: Driver
 def test_wrong_parameters_are_refused_at_the_door(
     driver: Driver, kind: OperationKind, parameters: dict[str, Any], place: str
 ) -> None:
-    text = Catalog([driver.broker]).check_parameters(SELF_DEFINE, kind, parameters)
+    text = Catalog([checked(driver.broker)]).check_parameters(SELF_DEFINE, kind, parameters)
     assert text is not None
     assert place in text
-    assert Catalog([driver.broker]).check_parameters(SELF_DEFINE, kind, NOTHING) is None
+    assert Catalog([checked(driver.broker)]).check_parameters(SELF_DEFINE, kind, NOTHING) is None

@@ -12,6 +12,7 @@ import yaml
 from alibroker.brokers import rds as package
 from alibroker.brokers.api import Failed, OperationKind, Succeeded
 from alibroker.brokers.catalog import Catalog, CatalogError
+from alibroker.brokers.contract import checked
 from alibroker.brokers.driver import Operation
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ def test_an_instance_can_be_protected_from_its_first_moment(rds: Drive, sandbox:
 
 
 def test_the_whole_internet_is_never_let_in(rds: Drive) -> None:
-    found = Catalog([rds().broker])
+    found = Catalog([checked(rds().broker)])
     for address in ("0.0.0.0/0", "0.0.0.0", "128.0.0.0/1", "::/0"):  # noqa: S104
         for plan in plans(rds()):
             for kind in (OperationKind.PROVISION, OperationKind.UPDATE):

@@ -23,12 +23,12 @@ def test_the_example_is_accepted_and_takes_effect(tmp_path: Path) -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
     path = tmp_path / "mine.yaml"
     path.write_text(example, encoding="utf-8")
-    brokers = load_brokers(SETTINGS | {"ALIBROKER_CATALOG": str(path)})
+    plugins = load_brokers(SETTINGS | {"ALIBROKER_CATALOG": str(path)}).plugins
     services = {
-        one["name"]: one for one in msgspec.json.decode(Catalog(brokers).document)["services"]
+        one["name"]: one for one in msgspec.json.decode(Catalog(plugins).document)["services"]
     }
-    for broker in brokers:
-        broker.close()
+    for plugin in plugins:
+        plugin.broker.close()
     assert "alibaba-cloud-oss" not in services
     mysql = services["alibaba-cloud-rds-mysqldb"]
     plans = {plan["name"]: plan for plan in mysql["plans"]}

@@ -15,6 +15,8 @@ import psutil
 from drawers import Drawer, DrawerBroker
 from waiting import eventually
 
+from alibroker.brokers.contract import checked
+from alibroker.brokers.loading import Loaded
 from alibroker.cli.processes import CONFIG, ROOT, free_port
 from alibroker.http import app, connections, receiving
 
@@ -29,7 +31,7 @@ def get_app() -> Any:
     """Return the application as the environment configures it, over the plugin in memory."""
     receiving.BODY_TIMEOUT = BODY_TIMEOUT  # type: ignore[misc]
     connections.HEADER_TIMEOUT = HEADER_TIMEOUT  # type: ignore[misc]
-    app.load_brokers = lambda _environment: [DrawerBroker(Drawer())]
+    app.load_brokers = lambda *_, **__: Loaded((checked(DrawerBroker(Drawer())),))
     return app.get_app()
 
 
