@@ -3,67 +3,80 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# What running needs is installed; what the demo needs, or tests and linters, as well.
 READY := $(VENV)/.ready
+DEMO := $(VENV)/.demo
+DEVELOP := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup etcd databases run demo test crashes soak bench docs lint format types lock clean
+.PHONY: help install setup etcd databases run demo test crashes soak bench docs lint format types lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## make the virtual environment and install what is pinned
+install: $(READY)  ## make the virtual environment, with what running needs
+
+setup: $(DEVELOP)  ## the same with what tests and linters need
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "alibroker needs Python 3.11 or later; name one with PYTHON=...")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@# Type checkers find the namespace package through this link.
-	mkdir -p .types && ln -sfn .. .types/alibroker
+	@$(PYTHON) install/packages.py $(VENV)
 	@touch $(READY)
 
+$(DEMO): $(READY)
+	@$(PYTHON) install/packages.py $(VENV) demo
+	@touch $(DEMO)
+
+$(DEVELOP): $(READY)
+	@$(PYTHON) install/packages.py $(VENV) dev
+	@# Type checkers find the namespace package through this link.
+	@mkdir -p .types && ln -sfn .. .types/alibroker
+	@touch $(DEVELOP)
+
 etcd: $(READY)  ## make sure of an etcd server, installed by the system's package manager if need be
-	@$(BIN)/python -m alibroker.etcd.binary >/dev/null 2>&1 || ./install-etcd
+	@$(BIN)/python -m alibroker.etcd.binary >/dev/null 2>&1 || install/etcd
 	@$(BIN)/python -m alibroker.etcd.binary
 
 databases:  ## install the database servers that the sandbox uses, if that is possible
-	@./install-databases
+	@install/databases
 
 run: etcd  ## start the broker in front of a local Alibaba Cloud, until Ctrl-C
 	@$(BIN)/alibroker run
 
-demo: etcd databases  ## walk databases and a bucket through their lives, against a broker of its own
+demo: $(DEMO) etcd databases  ## walk databases and a bucket through their lives, against a broker of its own
 	@$(BIN)/alibroker demo
 
-test: etcd databases  ## run all tests
+test: $(DEVELOP) etcd databases  ## run all tests
 	$(BIN)/pytest -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder
 
-crashes: etcd  ## crash everything 200 times while it works, and audit what came of it
+crashes: $(DEVELOP) etcd  ## crash everything 200 times while it works, and audit what came of it
 	SANDBOX_DATA_PLANES=off $(BIN)/pytest -q -s -m "not soak" tests/faults/test_laboratory.py
 
-soak: etcd databases  ## run the long tests
+soak: $(DEVELOP) etcd databases  ## run the long tests
 	$(BIN)/pytest -m soak
 
-bench: etcd  ## measure speed, as ratios to a floor measured in the same run
+bench: $(DEVELOP) etcd  ## measure speed, as ratios to a floor measured in the same run
 	SANDBOX_DATA_PLANES=off $(BIN)/python benchmarks/run.py
 
-docs: $(READY)  ## write the pages that are made from the code
+docs: $(DEVELOP)  ## write the pages that are made from the code
 	PYTHONPATH=tests/support $(BIN)/python tests/support/lifecycle_table.py
 	PYTHONPATH=tests/support $(BIN)/python tests/support/osb_table.py
 
-lint: $(READY)  ## check style, and that no floor of the house knows one above it
+lint: $(DEVELOP)  ## check style, and that no floor of the house knows one above it
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-format: $(READY)  ## put the code into its form
+format: $(DEVELOP)  ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-types: $(READY)  ## check types
+types: $(DEVELOP)  ## check types
 	$(BIN)/mypy -p alibroker.brokers -p alibroker.etcd -p alibroker.actors -p alibroker.http \
 		-p alibroker.cli -p alibroker.conformance -p alibroker.sandbox
+	MYPYPATH=install $(BIN)/mypy install/step.py install/packages.py
 
-lock: $(READY)  ## write down the versions that are installed, for constraints.txt
+lock: $(DEVELOP)  ## write down the versions that are installed, for constraints.txt
 	$(BIN)/pip freeze --exclude-editable | grep -v '^setuptools==' > constraints.txt
 
 clean:  ## remove what setup made
