@@ -9,7 +9,7 @@ DEMO := $(VENV)/.demo
 DEVELOP := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install setup etcd databases run demo test crashes soak bench docs lint format types lock clean
+.PHONY: help install setup fit-etcd etcd databases run demo test crashes soak bench docs lint format types lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,29 +33,35 @@ $(DEVELOP): $(READY)
 	@mkdir -p .types && ln -sfn .. .types/alibroker
 	@touch $(DEVELOP)
 
-etcd: $(READY)  ## make sure of an etcd server, installed by the system's package manager if need be
-	@$(BIN)/python -m alibroker.etcd.binary >/dev/null 2>&1 || install/etcd
+# An etcd that works here, looked for once; the broker says what is known against it.
+fit-etcd: $(READY)
+	@{ [ -e $(VENV)/.etcd ] && $(BIN)/python -m alibroker.etcd.binary >/dev/null 2>&1; } || \
+		{ $(PYTHON) install/step.py "Getting etcd" install/etcd $(VENV) && touch $(VENV)/.etcd; }
+
+etcd: $(READY)  ## get the best etcd server that can be had, and show which it is
+	@rm -f $(VENV)/.etcd
+	@$(MAKE) -s fit-etcd
 	@$(BIN)/python -m alibroker.etcd.binary
 
 databases:  ## install the database servers that the sandbox uses, if that is possible
 	@install/databases
 
-run: etcd  ## start the broker in front of a local Alibaba Cloud, until Ctrl-C
+run: fit-etcd  ## start the broker in front of a local Alibaba Cloud, until Ctrl-C
 	@$(BIN)/alibroker run
 
-demo: $(DEMO) etcd databases  ## walk databases and a bucket through their lives, against a broker of its own
+demo: $(DEMO) fit-etcd databases  ## walk databases and a bucket through their lives, against a broker of its own
 	@$(BIN)/alibroker demo
 
-test: $(DEVELOP) etcd databases  ## run all tests
+test: $(DEVELOP) fit-etcd databases  ## run all tests
 	$(BIN)/pytest -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder
 
-crashes: $(DEVELOP) etcd  ## crash everything 200 times while it works, and audit what came of it
+crashes: $(DEVELOP) fit-etcd  ## crash everything 200 times while it works, and audit what came of it
 	SANDBOX_DATA_PLANES=off $(BIN)/pytest -q -s -m "not soak" tests/faults/test_laboratory.py
 
-soak: $(DEVELOP) etcd databases  ## run the long tests
+soak: $(DEVELOP) fit-etcd databases  ## run the long tests
 	$(BIN)/pytest -m soak
 
-bench: $(DEVELOP) etcd  ## measure speed, as ratios to a floor measured in the same run
+bench: $(DEVELOP) fit-etcd  ## measure speed, as ratios to a floor measured in the same run
 	SANDBOX_DATA_PLANES=off $(BIN)/python benchmarks/run.py
 
 docs: $(DEVELOP)  ## write the pages that are made from the code

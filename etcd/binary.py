@@ -35,6 +35,7 @@ _INSTALL: Final[Mapping[str, str]] = {
     "alpine": "install it with `sudo apk add etcd etcd-ctl` (repository: community)",
     "darwin": "install it with `brew install etcd`",
 }
+_REMEDY: Final = "`make etcd` looks for a better one; the page docs/etcd.md says how else to get it"
 _INSTALL_ANYWHERE: Final = "install it from https://etcd.io/docs/latest/install/"
 
 
@@ -49,17 +50,24 @@ class Binary:
     Attributes:
         path: where it is.
         version: what it says of itself.
-        warnings: known faults of that version that do not stand against its use.
+        faults: what is known against that version and does not forbid its use.
     """
 
     path: Path
     version: str
-    warnings: tuple[str, ...]
+    faults: tuple[str, ...]
 
     @property
     def number(self) -> Version:
         """The version as numbers."""
         return versions.parse(self.version)
+
+    @property
+    def warning(self) -> str:
+        """What to tell an operator: the known faults and the remedy; empty if there is nothing."""
+        if not self.faults:
+            return ""
+        return f"etcd {self.version} ({self.path}): {'; '.join(self.faults)}. {_REMEDY}"
 
 
 def find(
@@ -68,7 +76,7 @@ def find(
     path: Path | None = None,
     allow_unsafe: bool = False,
 ) -> Binary:
-    """Find etcd: at `path`, else at $ALIBROKER_ETCD_BINARY, else on PATH.
+    """Find etcd: at `path`, else at $ALIBROKER_ETCD_BINARY, else beside Python, else on PATH.
 
     Args:
         environment: instead of the process's own.
@@ -83,13 +91,13 @@ def find(
     path = path or _locate(environment)
     version = _ask(path)
     try:
-        warnings = versions.judge(version)
+        faults = versions.judge(version)
     except EtcdVersionError as error:
         if not allow_unsafe:
             raise EtcdVersionError(f"{error} ({path}); {install_hint()}") from None
         versions.parse(version)
-        warnings = (str(error),)
-    return Binary(path, version, warnings)
+        faults = (str(error),)
+    return Binary(path, version, faults)
 
 
 def install_hint() -> str:
@@ -112,7 +120,9 @@ def _locate(environment: Mapping[str, str]) -> Path:
         if found is None:
             raise EtcdNotFoundError(f"{VARIABLE} is {configured!r}, which is no program to run")
     else:
-        found = shutil.which("etcd", path=environment.get("PATH"))
+        # `make etcd` puts one into the virtual environment, which need not be on PATH.
+        own = str(Path(sys.prefix) / "bin")
+        found = shutil.which("etcd", path=os.pathsep.join([own, environment.get("PATH", "")]))
         if found is None:
             raise EtcdNotFoundError(f"etcd was not found on PATH; {install_hint()}")
     return Path(found).absolute()
@@ -148,8 +158,8 @@ def main() -> int:
     except EtcdError as error:
         print(error, file=sys.stderr)  # noqa: T201 - this is the program's answer
         return 1
-    for warning in binary.warnings:
-        print(f"warning: {warning}", file=sys.stderr)  # noqa: T201 - the same
+    if binary.warning:
+        print(f"warning: {binary.warning}", file=sys.stderr)  # noqa: T201 - the same
     print(f"{binary.path} {binary.version}")  # noqa: T201 - the same
     return 0
 

@@ -111,8 +111,8 @@ class EmbeddedEtcd:
         if self._keeper is not None:
             raise EmbeddedEtcdError("the embedded etcd has been started already")
         binary = self._binary or etcd_binary.find()
-        for warning in binary.warnings:
-            _log.warning("%s", warning)
+        if binary.warning:
+            _log.warning("%s", binary.warning)
         try:
             run_directory.make_private(self._data)
             run_directory.make_private(self._run)

@@ -48,7 +48,7 @@ def parse(text: str) -> Version:
 
 
 def judge(text: str) -> tuple[str, ...]:
-    """Return warnings about a version, a sentence each; none for one without known faults.
+    """Return the known faults of a version that do not forbid its use.
 
     Raises:
         EtcdVersionError: the version is refused, or cannot be understood.
@@ -57,6 +57,4 @@ def judge(text: str) -> tuple[str, ...]:
     for first, end, reason in _REFUSED:
         if first <= version < end:
             raise EtcdVersionError(f"etcd {text.strip()} is refused: {reason}")
-    return tuple(
-        f"etcd {text.strip()}: {reason}" for first, end, reason in _WARNED if first <= version < end
-    )
+    return tuple(reason for first, end, reason in _WARNED if first <= version < end)

@@ -199,7 +199,8 @@ def test_a_full_store_says_so_serves_reads_and_deletes_and_heals_at_the_next_sta
         written: list[Entry] = []
 
         def fill() -> None:
-            for number in range(40):
+            # etcd knows how large it is ten times a second: until then it takes what comes.
+            for number in range(400):
                 entry = Entry(f"/a/{number}", bytes(900_000), 0)
                 (outcome,) = client.commit([entry], timeout=5)
                 assert isinstance(outcome, Committed)
