@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import pykka
 
-from alibroker.actors.records import Key
+from alibroker.actors.quarantine import Quarantine
+from alibroker.actors.records import DELETIONS, Key
 from alibroker.brokers.contract import contained
 
 T = TypeVar("T")
@@ -29,6 +30,16 @@ class Call(NamedTuple):
     """`provision`, ..., `unbind`, `observe`, `inventory`, `keep`."""
     key: Key = Key("")
     operation_id: str = ""
+
+    @property
+    def name(self) -> str:
+        """Names the call over restarts: an operation's steps, and apart those that only remove."""
+        if not self.operation_id:
+            return f"{self.broker}: {self.what}"
+        kind = "removing" if self.what in DELETIONS else "working on"
+        binding = f", binding {self.key.binding_id}" if self.key.binding_id else ""
+        of = f"instance {self.key.instance_id}{binding}"
+        return f"{self.broker}: {kind} {of} (operation {self.operation_id})"
 
     def __str__(self) -> str:
         """Name it in logs and probes."""
@@ -62,8 +73,9 @@ class Calls:
     removes its own entries only.
     """
 
-    def __init__(self, bound: float) -> None:
-        """Take the seconds within which a call has to come back."""
+    def __init__(self, bound: float, quarantine: Quarantine) -> None:
+        """Take the seconds within which a call has to come back, and where it is noted."""
+        self.quarantine = quarantine
         self._bound = bound
         self._numbers = itertools.count()
         self._running: dict[int, Running] = {}
@@ -86,7 +98,8 @@ class Calls:
         number = next(self._numbers)
         self._running[number] = running = Running(call, actor, self._bound * patience)
         try:
-            yield running
+            with self.quarantine.noted(call.name):
+                yield running
         finally:
             del self._running[number]
 

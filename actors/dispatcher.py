@@ -10,15 +10,18 @@ from concurrent.futures import Future
 
 from alibroker.actors.actor import Actor, Address
 from alibroker.actors.commands import Answer, Bind, Provision, Verdict
+from alibroker.actors.isolation import Isolation
 from alibroker.actors.messages import (
     Change,
     Drain,
     Reset,
     StepDue,
     StepTaken,
+    Tick,
     WorkerLost,
     resolve,
 )
+from alibroker.actors.quarantine import Quarantine
 from alibroker.actors.records import Key
 from alibroker.actors.view import View
 
@@ -99,6 +102,7 @@ class Dispatcher(Actor):
         view: View,
         storage: Address,
         workers: Mapping[str, Sequence[Address]],
+        quarantine: Quarantine,
         max_changes: int,
         max_operations: int,
     ) -> None:
@@ -108,26 +112,45 @@ class Dispatcher(Actor):
         self._pools = {broker: Pool(some) for broker, some in workers.items()}
         self._places = {broker: threading.Semaphore(max_changes) for broker in workers}
         self._max_operations = max_operations
+        self._isolation = Isolation(quarantine, view, storage)
         self._drained: Future[bool] | None = None
 
-    def receive(self, message: Change | StepDue | StepTaken | WorkerLost | Reset | Drain) -> None:
+    def receive(
+        self, message: Change | StepDue | StepTaken | WorkerLost | Tick | Reset | Drain
+    ) -> None:
         """Route."""
         match message:
             case Change():
                 self._admit(message)
                 return
             case StepDue(broker=broker):
-                self._pools[broker].add(message)
+                if not self._isolation.takes(message):
+                    self._pools[broker].add(message)
             case StepTaken(key=key, broker=broker, worker=worker):
+                self._isolation.done(key)
                 self._pools[broker].free(key, worker)
             case WorkerLost(broker=broker, worker=worker):
                 self._pools[broker].lose(worker)
+            case Tick():
+                self._let_out()
             case Reset():
-                for pool in self._pools.values():
-                    pool.reset()
+                self._reset()
                 return
             case Drain(reply=reply):
                 self._drained = reply
+        self._go_on()
+
+    def _let_out(self) -> None:
+        due = self._isolation.next() if self._drained is None else None
+        if due is not None:
+            self._pools[due.broker].add(due)
+
+    def _reset(self) -> None:
+        self._isolation.clear()
+        for pool in self._pools.values():
+            pool.reset()
+
+    def _go_on(self) -> None:
         if self._drained is None:
             for pool in self._pools.values():
                 pool.run()

@@ -17,6 +17,7 @@ from dataclasses import replace
 from alibroker.actors.actor import Actor, Address
 from alibroker.actors.calls import Call, Calls
 from alibroker.actors.messages import Reset, StepDue, Tick, Wait
+from alibroker.actors.quarantine import not_now
 from alibroker.actors.view import View
 from alibroker.actors.work import work_for
 from alibroker.brokers.api import Json, TryAgainError, Work
@@ -119,6 +120,8 @@ class Poller(Actor):
         """Return what is seen now, by operation id, and the seconds that the cloud asks to wait."""
         if self._calls.hanging(self._looking) >= MOST_HANGING:
             return {}, LONGEST
+        if not_now(self._calls.quarantine.get(self._looking.name)):
+            return {}, 0.0
         broker = self._plugin.broker
         try:
             seen = self._calls.run(

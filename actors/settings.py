@@ -111,6 +111,11 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
         return self.data_dir / "store.json"
 
     @property
+    def notes(self) -> Path:
+        """Directory in which processes note what they are at."""
+        return self.data_dir / "notes"
+
+    @property
     def endpoints(self) -> tuple[str, ...]:
         """The endpoints of the external etcd; none: etcd is embedded."""
         return tuple(one.strip() for one in self.etcd_endpoints.split(",") if one.strip())

@@ -14,6 +14,7 @@ from alibroker.actors.actor import Actor, Address
 from alibroker.actors.calls import INVENTORY_PATIENCE, Call, Calls, Running
 from alibroker.actors.findings import ORPHANS, Finding, SurveyReport
 from alibroker.actors.messages import Settle, Settled, Settlement, TakeSurvey, Tick
+from alibroker.actors.quarantine import not_now
 from alibroker.actors.settings import EngineSettings, Orphans
 from alibroker.actors.settling import Settling
 from alibroker.actors.survey import Survey, settled
@@ -145,6 +146,8 @@ class Surveyor(Actor):
         call = Call(name, "inventory")
         if self._calls.hanging(call):
             raise TryAgainError("The inventory before has not come back yet.")
+        if reason := not_now(self._calls.quarantine.get(call.name)):
+            raise TryAgainError(reason)
         found: list[Found] = []
 
         def take(running: Running) -> None:

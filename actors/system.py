@@ -18,6 +18,7 @@ from alibroker.actors.commands import Answer, Command, Verdict
 from alibroker.actors.dispatcher import Dispatcher
 from alibroker.actors.messages import Change, Drain, Settle, Settlement, TakeSurvey, resolve
 from alibroker.actors.poller import Poller
+from alibroker.actors.quarantine import Quarantine
 from alibroker.actors.settings import EngineSettings
 from alibroker.actors.storage import Storage
 from alibroker.actors.store import RecordStore
@@ -54,6 +55,8 @@ class BrokerSystem:
         sealer: seals what is secret in the records.
         settings: bounds and times.
         not_loaded: names of plugins that should be there and are not.
+        quarantine: what is known of calls in which a process died; by default, what the data
+            directory says.
         on_give_up: called with a reason, from any thread, when the process should be replaced.
     """
 
@@ -65,6 +68,7 @@ class BrokerSystem:
         settings: EngineSettings | None = None,
         *,
         not_loaded: Iterable[str] = (),
+        quarantine: Quarantine | None = None,
         on_give_up: Callable[[str], None] | None = None,
     ) -> None:
         self.catalog = Catalog(_plugins(brokers), not_loaded)
@@ -74,7 +78,9 @@ class BrokerSystem:
         self.settings = settings or EngineSettings()
         self.gave_up = ""
         """Why the system has given up; empty while it has not."""
-        self._calls = Calls(self.settings.step_timeout)
+        self._calls = Calls(
+            self.settings.step_timeout, quarantine or Quarantine(self.settings.notes)
+        )
         self._etcd = etcd
         self._sealer = sealer
         self._on_give_up = on_give_up
@@ -98,7 +104,7 @@ class BrokerSystem:
         )
         self._supervisor.move_to(self._supervising)
         self._ticker = Ticker(
-            [self._storage, self._surveyor, *self._pollers.values()],
+            [self._storage, self._dispatcher, self._surveyor, *self._pollers.values()],
             self._supervisor,
             lambda: self._give_up("the actors have died"),
         )
@@ -115,6 +121,7 @@ class BrokerSystem:
         self._supervising.stop()
         self._supervising = None
         self._close_plugins()
+        self._calls.quarantine.close()
         self._etcd.close()
 
     def _drain(self) -> None:
@@ -203,7 +210,11 @@ class BrokerSystem:
         """Return what is not as it should be although changes can be taken."""
         hanging = [f"{one.call} has not come back" for one in self._calls.overdue()]
         missing = [f"plugin {name} is not loaded" for name in self.catalog.not_loaded]
-        return missing + hanging
+        deadly = [
+            f"{name}: the process died {one.deaths} times in it"
+            for name, one in self._calls.quarantine.suspects().items()
+        ]
+        return missing + hanging + deadly
 
     def wait_until_ready(self, timeout: float) -> None:
         """Wait until changes can be taken.
@@ -268,6 +279,7 @@ class BrokerSystem:
             view=self.view,
             storage=self._storage,
             workers=self._workers,
+            quarantine=self._calls.quarantine,
             max_changes=self.settings.max_changes,
             max_operations=self.settings.max_operations,
         )

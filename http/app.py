@@ -13,6 +13,7 @@ from typing import Any
 import falcon
 import falcon.asgi
 
+from alibroker.actors.quarantine import Quarantine
 from alibroker.actors.settings import EngineSettings, SettingsError, read_settings
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.catalog import CatalogError
@@ -113,7 +114,13 @@ def _configured_app() -> App:
     tls = None
     if engine.etcd_ca or engine.etcd_cert or engine.etcd_key:
         tls = Tls(engine.etcd_ca, engine.etcd_cert, engine.etcd_key)
-    loaded = load_brokers(os.environ, strict=engine.strict_plugins, timeout=engine.load_timeout)
+    quarantine = Quarantine(engine.notes)
+    loaded = load_brokers(
+        os.environ,
+        strict=engine.strict_plugins,
+        timeout=engine.load_timeout,
+        attempt=quarantine.load,
+    )
     for failure in loaded.failures.values():
         log.critical("Not loaded, its services are not offered: %s", failure)
     system = BrokerSystem(
@@ -122,6 +129,7 @@ def _configured_app() -> App:
         engine.sealer(),
         engine,
         not_loaded=loaded.failures,
+        quarantine=quarantine,
         on_give_up=_end_process,
     )
     return create_app(system, edge.users(), edge, operators=edge.operators(), lifespan=True)

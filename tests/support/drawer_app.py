@@ -15,6 +15,7 @@ import psutil
 from drawers import Drawer, DrawerBroker
 from waiting import eventually
 
+from alibroker.actors import quarantine
 from alibroker.brokers.contract import checked
 from alibroker.brokers.loading import Loaded
 from alibroker.cli.processes import CONFIG, ROOT, free_port
@@ -29,6 +30,7 @@ HEADER_TIMEOUT = 4.0
 
 def get_app() -> Any:
     """Return the application as the environment configures it, over the plugin in memory."""
+    quarantine.GROWTH = 2.0  # type: ignore[misc]
     receiving.BODY_TIMEOUT = BODY_TIMEOUT  # type: ignore[misc]
     connections.HEADER_TIMEOUT = HEADER_TIMEOUT  # type: ignore[misc]
     app.load_brokers = lambda *_, **__: Loaded((checked(DrawerBroker(Drawer())),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -132,6 +133,8 @@ class DrawerBroker:
         self.drawer.hold.wait(20)
         if work.parameters.get("busy", 0) > len(self._calls_of(work)) - 2:
             raise TryAgainError("The cloud is busy.", after=0.05)
+        if work.parameters.get("deadly"):
+            os.abort()
         if work.parameters.get("defect"):
             raise KeyError("defect")
         if work.parameters.get("fails"):
