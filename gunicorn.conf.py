@@ -8,6 +8,7 @@ import logging
 import logging.config
 import os
 import sys
+from typing import Any
 
 from alibroker.actors.settings import EngineSettings, SettingsError, read_settings
 from alibroker.etcd.embedded import EmbeddedEtcd
@@ -18,6 +19,7 @@ from alibroker.http.settings import EdgeSettings
 
 # Not through gunicorn's logconfig_dict: that turns on its access log, which costs half the speed.
 logging.config.dictConfig(LOGGING)
+_log = logging.getLogger("alibroker")
 
 try:
     _edge = read_settings(EdgeSettings, os.environ)
@@ -33,8 +35,8 @@ asgi_lifespan = "on"
 bind = [_edge.bind]
 certfile = str(_edge.tls_cert) if _edge.tls_cert else None
 keyfile = str(_edge.tls_key) if _edge.tls_key else None
-# One process owns the store: a second one would only wait for it.
-workers = 1
+# Read here so that it is refused and not ignored: see on_starting.
+workers = int(os.environ.get("WEB_CONCURRENCY") or 1)
 # Seconds in which the worker has to show a sign of life; reading everything back shows none.
 timeout = 120
 # Idle connections, then steps in flight (10 s), are waited for.
@@ -59,19 +61,34 @@ control_socket_disable = True
 _embedded: EmbeddedEtcd | None = None
 
 
-def on_starting(server: object) -> None:  # noqa: ARG001 - gunicorn's signature
+def on_starting(server: Any) -> None:
     """Start the embedded etcd, unless the settings name another."""
     global _embedded  # noqa: PLW0603 - gunicorn keeps no state for its hooks
+    if server.cfg.workers > 1:
+        _log.critical(
+            "alibroker does not start: %d workers are asked for (--workers, -w, WEB_CONCURRENCY), "
+            "but one process owns the store, and the others could change nothing. Ask for one: "
+            "ALIBROKER_WORKERS is how much it does at once",
+            server.cfg.workers,
+        )
+        sys.exit(1)
     if _engine.endpoints:
         return
     try:
         _embedded = EmbeddedEtcd(_engine.data_dir / "etcd")
         _embedded.start()
     except Exception as ex:  # noqa: BLE001 - whatever it is, it ends the start
-        logging.getLogger("alibroker").critical("Embedded etcd does not start: %s", ex)
+        _log.critical("Embedded etcd does not start: %s", ex)
         sys.exit(1)
     os.environ[EMBEDDED_ENDPOINT] = _embedded.endpoint
     os.environ[EMBEDDED_KEEPER] = str(_embedded.keeper_pid)
+
+
+def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
+    """Stay with one worker when SIGTTIN asks for one more."""
+    if old_value is not None and new_value > old_value:
+        _log.error("One process owns the store: the number of workers stays %d", old_value)
+        server.num_workers = old_value
 
 
 def post_fork(server: object, worker: object) -> None:  # noqa: ARG001 - gunicorn's signature

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from alibroker.etcd import versions
+from alibroker.etcd import surroundings, versions
 from alibroker.etcd.errors import EtcdError
 from alibroker.etcd.versions import EtcdVersionError, Version
 
@@ -129,12 +129,10 @@ def _locate(environment: Mapping[str, str]) -> Path:
 
 
 def _ask(path: Path) -> str:
-    # A flag that is repeated in the environment makes etcd exit before it says anything.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ETCD_")}
     try:
         done = subprocess.run(  # noqa: S603 - the operator's own choice of a program
             [path, "--version"],
-            env=environment,
+            env=surroundings.of_etcd(os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TIMEOUT,

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from alibroker.etcd import binary as etcd_binary
-from alibroker.etcd import run_directory
+from alibroker.etcd import run_directory, surroundings
 from alibroker.etcd.binary import Binary
 from alibroker.etcd.errors import EtcdError
 from alibroker.etcd.gateway import GatewayError
@@ -241,6 +241,7 @@ class _Keeper:
                     *(sys.executable, "-P", "-m", "alibroker.etcd.keeper"),
                     *(str(data), str(run), str(patience), *command),
                 ],
+                env=surroundings.of_keeper(os.environ),
                 stdin=lifeline,
                 stdout=reports,
                 # Ctrl-C is for the parent; etcd must outlive the requests that are being drained.

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from alibroker.etcd import gateway
+from alibroker.etcd import gateway, surroundings
 from alibroker.etcd.lock import HeldError, Lock
 
 STOP_PATIENCE: Final = 5.0  # seconds between SIGTERM and SIGKILL; etcd takes milliseconds
@@ -206,8 +206,7 @@ class Keeper:
 
 
 def _environment(command: list[str]) -> dict[str, str]:
-    """Leave out what etcd would obey in place of its flags, or trip over."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ETCD_")}
+    environment = surroundings.of_etcd(os.environ)
     if os.uname().machine in {"aarch64", "arm64"} and command:
         # etcd 3.4 refuses to start on arm64 without this; later versions do not care.
         environment["ETCD_UNSUPPORTED_ARCH"] = "arm64"

@@ -251,6 +251,21 @@ def test_settings_of_another_etcd_in_the_environment_are_ignored(
     assert not (tmp_path / "other").exists()
 
 
+def test_keeper_and_etcd_are_not_told_what_is_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, etcd_process: ProcessOf
+) -> None:
+    """Whatever it is called: what they need is listed, all else is left out. I5."""
+    for name in ("ALIBROKER_PASSWORD", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "SOME_TOKEN"):
+        monkeypatch.setenv(name, "hidden")
+    monkeypatch.setenv("GOMAXPROCS", "2")
+    with EmbeddedEtcd(tmp_path / "data", timing=FAST) as server:
+        keeper = psutil.Process(server.keeper_pid)
+        for process in (keeper, etcd_process(keeper.pid)):
+            known = Path(f"/proc/{process.pid}/environ").read_bytes()
+            assert b"hidden" not in known
+            assert b"\0GOMAXPROCS=2\0" in b"\0" + known
+
+
 def test_damaged_data_is_reported_and_left_alone(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with EmbeddedEtcd(data, timing=FAST):
