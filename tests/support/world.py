@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import uuid
 from pathlib import Path
@@ -219,7 +218,7 @@ class World:
         master = psutil.Process(self.broker.process.pid)
         for one in [master, *master.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess):
-                os.kill(one.pid, signal.SIGKILL)
+                one.kill()
         self.broker.process.wait()
         self.broker = self._start_broker()
 
