@@ -20,6 +20,7 @@ import requests
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "gunicorn.conf.py"
 
+OSS_ENDPOINT = "ALIBROKER_OSS_ENDPOINT"
 START_TIMEOUT = 90.0
 STOP_TIMEOUT = 45.0
 
@@ -143,6 +144,8 @@ class Sandbox:
         """Return the environment that makes a broker use it."""
         return {
             "ALIBROKER_CLOUD_ENDPOINT": self.url,
+            # As on a machine in the region; the public endpoint serves no objects.
+            OSS_ENDPOINT: "internal",
             "ALIBABA_CLOUD_ACCESS_KEY_ID": self.key[0],
             "ALIBABA_CLOUD_ACCESS_KEY_SECRET": self.key[1],
         }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from alibroker.cli.processes import Broker, Process, Sandbox, StartError
+from alibroker.cli.processes import OSS_ENDPOINT, Broker, Process, Sandbox, StartError
 
 SANDBOX_PORT = 8006
 
@@ -50,7 +50,8 @@ def run() -> None:
                 data_dir / "sandbox", key=_sandbox_key(data_dir / "sandbox.key"), port=port
             )
             started.append(sandbox.process)
-            settings.update(sandbox.settings())
+            own = {name: settings[name] for name in (OSS_ENDPOINT,) if name in settings}
+            settings.update(sandbox.settings() | own)
             # The sandbox's databases are ready in seconds, not in minutes.
             settings.setdefault("ALIBROKER_POLL_INTERVAL", "0.3")
             settings.setdefault("ALIBROKER_SETTLE_SECONDS", "5")

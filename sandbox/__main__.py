@@ -76,6 +76,12 @@ def _loopback(_context: click.Context, _option: click.Parameter, value: str) -> 
     help="Whether OSS accepts signature version 1. [default: yes, or what was set before]",
 )
 @click.option(
+    "--public-data-api/--no-public-data-api",
+    default=None,
+    help="Whether OSS serves objects on public endpoints in mainland China, as it does for older "
+    "accounts. [default: no, or what was set before]",
+)
+@click.option(
     "--access-key-id",
     envvar="SANDBOX_ACCESS_KEY_ID",
     show_envvar=True,
@@ -117,6 +123,7 @@ def main(  # noqa: PLR0913 - the options of a command
     latency_ms: float | None,
     instance_quota: int | None,
     signature_v1: bool | None,
+    public_data_api: bool | None,
     access_key_id: str | None,
     access_key_secret: str | None,
     data_planes: str,
@@ -142,6 +149,7 @@ def main(  # noqa: PLR0913 - the options of a command
         "latency_ms": latency_ms,
         "instance_quota": instance_quota,
         "signature_v1": signature_v1,
+        "public_data_api": public_data_api,
     }
     with _directory(data_dir) as directory:
         cloud = Cloud(directory, region)

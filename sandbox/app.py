@@ -17,8 +17,8 @@ from alibroker.sandbox.counters import Counters
 from alibroker.sandbox.errors import ApiError
 from alibroker.sandbox.faults import ConnectionLostError, Fault, Faults, strike
 from alibroker.sandbox.nonces import Nonces
+from alibroker.sandbox.oss import hosts, routing
 from alibroker.sandbox.oss import protocol as oss
-from alibroker.sandbox.oss import routing
 from alibroker.sandbox.ram.product import RAM
 from alibroker.sandbox.rates import Rates
 from alibroker.sandbox.rds.product import RDS
@@ -89,6 +89,7 @@ class Application:
             await _write(send, request, response)
 
     async def _respond(self, request: Request, body: Body) -> Response:
+        request = hosts.addressed(self.cloud, request)
         if not request.headers.get("authorization", "").startswith("OSS"):
             if request.path.startswith("/sandbox/"):
                 return await control.respond(self, request, body)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from alibroker.sandbox.oss.documents import Bucket, Object, Upload
+from alibroker.sandbox.oss.documents import Bucket, Domain, Object, Upload
 from alibroker.sandbox.ram.documents import AccessKey, Group, Policy, Role, Session, User
 from alibroker.sandbox.rds.documents import Instance, Token
 from alibroker.sandbox.rds.servers import Servers
@@ -61,6 +61,7 @@ class Cloud:
         self.roles = Table(self.store, "role", Role)
         self.sessions = Table(self.store, "session", Session)
         self.buckets = Table(self.store, "bucket", Bucket)
+        self.domains = Table(self.store, "domain", Domain)
         self.objects = SortedTable(self.store, "object", Object)
         # Versions and delete markers that are not the current object of their key.
         self.history = SortedTable(self.store, "history", Object)

@@ -19,6 +19,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         time_scale: Simulated durations are multiplied by this; 1.0 is the cloud's pace, 0 none.
         latency_ms: Delay of every API answer, in milliseconds.
         signature_v1: Whether OSS accepts signature version 1.
+        public_data_api: Whether OSS's public endpoints in mainland China serve objects, as they do
+            for accounts that activated OSS before 2025-03-20.
         instance_quota: RDS instances per account.
         accounts_per_instance: Database accounts per RDS instance.
         databases_per_instance: Databases per RDS instance.
@@ -38,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_scale: Annotated[float, Meta(ge=0, le=100)] = 0.02
     latency_ms: Annotated[float, Meta(ge=0, le=600_000)] = 0.0
     signature_v1: bool = True
+    public_data_api: bool = False
     instance_quota: Count = 200
     accounts_per_instance: Count = 500
     databases_per_instance: Count = 500

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import oss2
 import requests
@@ -13,6 +12,7 @@ from oss2.credentials import CredentialsProvider as OssCredentialsProvider
 
 from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.credentials import CredentialsError, CredentialsProvider
+from alibroker.brokers.alibabacloud.endpoints import Endpoint, Endpoints
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind, cloud_error, lost
 
 _T = TypeVar("_T")
@@ -35,61 +35,55 @@ class _Provider(OssCredentialsProvider):  # type: ignore[misc] # oss2 has no typ
 class Buckets:
     """Makes clients for buckets, in any region, that share connections. Thread-safe."""
 
-    def __init__(self, cloud: CloudClient) -> None:
+    def __init__(self, cloud: CloudClient, endpoints: Endpoints | None = None) -> None:
         self._cloud = cloud
+        self.endpoints = endpoints or Endpoints(cloud.endpoint)
         self._session = oss2.Session(pool_size=_CONNECTIONS)
         if cloud.endpoint is not None:
             self._session.session.trust_env = False  # no proxy in front of a local endpoint
         self._auth = oss2.ProviderAuthV4(_Provider(cloud.credentials))
 
-    def host(self, region: str) -> str:
-        """Return the public host (and port) of OSS in `region`."""
-        if self._cloud.endpoint is not None:
-            return urlsplit(self._cloud.endpoint).netloc
-        return f"oss-{region}.aliyuncs.com"
-
-    def url(self, region: str) -> str:
-        """Return the URL of OSS in `region`."""
-        return self._cloud.endpoint or f"https://{self.host(region)}"
-
-    def internal_url(self, region: str) -> str:
-        """Return the URL of OSS for machines in `region`, where traffic is free."""
-        return self._cloud.endpoint or f"https://oss-{region}-internal.aliyuncs.com"
-
-    def s3_url(self, region: str) -> str:
-        """Return the URL in `region` for clients of the S3 protocol."""
-        return self._cloud.endpoint or f"https://s3.oss-{region}.aliyuncs.com"
-
     def bucket(self, name: str, region: str) -> oss2.Bucket:
-        """Return a client for a bucket that uses the broker's own key."""
-        return self._bucket(self._auth, name, region)
+        """Return a client for what is done to a bucket; it uses the broker's own key."""
+        return self._bucket(self._auth, Endpoint(self.endpoints.of_buckets(region)), name, region)
+
+    def contents(self, name: str, region: str) -> oss2.Bucket:
+        """Return a client for what is in a bucket; it uses the broker's own key."""
+        return self._bucket(self._auth, self.endpoints.of_contents(name, region), name, region)
 
     def service(self, region: str) -> oss2.Service:
         """Return a client for the account, whose buckets it lists in all regions."""
         return oss2.Service(
             self._auth,
-            self.url(region),
+            self.endpoints.of_buckets(region),
             session=self._session,
             connect_timeout=_TIMEOUT,
             region=region,
         )
 
-    def bucket_as(
+    def opened_with(
         self, key_id: str, secret: str, name: str, region: str, token: str = ""
-    ) -> oss2.Bucket:
-        """Return a client for a bucket that uses the given key, a temporary one with its token."""
+    ) -> tuple[oss2.Bucket, oss2.Bucket]:
+        """Return clients for a bucket and for what is in it that use the given key.
+
+        A temporary key comes with its token.
+        """
         auth = (
             oss2.StsAuth(key_id, secret, token, auth_version=oss2.AUTH_VERSION_4)
             if token
             else oss2.AuthV4(key_id, secret)
         )
-        return self._bucket(auth, name, region)
+        return (
+            self._bucket(auth, Endpoint(self.endpoints.of_buckets(region)), name, region),
+            self._bucket(auth, self.endpoints.of_contents(name, region), name, region),
+        )
 
-    def _bucket(self, auth: Any, name: str, region: str) -> oss2.Bucket:
+    def _bucket(self, auth: Any, endpoint: Endpoint, name: str, region: str) -> oss2.Bucket:
         return oss2.Bucket(
             auth,
-            self.url(region),
+            endpoint.url,
             name,
+            is_cname=endpoint.is_domain,
             session=self._session,
             connect_timeout=_TIMEOUT,
             region=region,

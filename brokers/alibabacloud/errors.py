@@ -176,6 +176,13 @@ _RULES: Final = (
         r"BucketNotEmpty",
     ),
     _rule(
+        Kind.FAILED,
+        "this Alibaba Cloud account may not use the default public endpoints of OSS in mainland "
+        "China for what is in buckets: the broker's operator has to set ALIBROKER_OSS_ENDPOINT to "
+        "internal, if the broker runs in the bucket's region, or to a domain of the bucket",
+        r"PublicEndpointForbidden",
+    ),
+    _rule(
         Kind.DENIED,
         "",
         r"NoPermission",

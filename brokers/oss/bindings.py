@@ -14,6 +14,7 @@ from alibroker.brokers.oss.instances import Instances
 from alibroker.brokers.oss.marks import user_name, write_mark
 from alibroker.brokers.oss.names import CHOSEN, ChosenNames, Holder
 from alibroker.brokers.oss.sessions import Sessions
+from alibroker.brokers.oss.storage import Opening
 from alibroker.brokers.oss.users import RamCalls
 
 BOUND: Final = "bound"
@@ -127,7 +128,9 @@ class Bindings:
         """Wait until OSS knows the key: it takes seconds, and the first use is to work."""
         key_id, secret = work.state["key_id"], work.state["secret"]
         access = Access.asked(work.binding_parameters)
-        if not self._instances.bucket(work).answers_to(key_id, secret, access):
+        bucket = self._instances.bucket(work)
+        opening = bucket.opening(key_id, secret, access)
+        if opening is Opening.CLOSED:
             tries = work.state.get("tries", 0) + 1
             if tries % _PATIENCE == 0:
                 # It should have worked by now: see to it that nobody took the policy away.
@@ -139,10 +142,12 @@ class Bindings:
             )
         if not work.state.get("fresh"):
             self._delete_keys(work.binding_resource["user"], but=key_id)
+        user = work.binding_resource["user"]
+        places = bucket.places(inside=opening is Opening.INSIDE)
         return Succeeded(
             resource={BOUND: True},
-            credentials=credentials(work, access, work.binding_resource["user"], key_id, secret),
-            endpoints=endpoints(work),
+            credentials=credentials(work, places, access, user, key_id, secret),
+            endpoints=endpoints(places),
         )
 
     def _delete_keys(self, user: str, *, but: str = "") -> None:

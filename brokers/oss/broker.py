@@ -9,6 +9,7 @@ from typing import Final
 from alibroker.brokers.alibabacloud.buckets import Buckets
 from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.connection import connect
+from alibroker.brokers.alibabacloud.endpoints import Endpoints
 from alibroker.brokers.alibabacloud.errors import ends_operation
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Found, Json, ServiceOffering, Step, Work
@@ -30,14 +31,17 @@ def create_broker(settings: Mapping[str, str]) -> OssBroker:
 
     `ALIBROKER_OSS_CATALOG` names a file to use in place of the catalog that comes along,
     `ALIBROKER_OSS_ROLE` is the ARN of the role that temporary keys are sessions of; for the rest
-    see `read_settings` and `find_credentials`.
+    see `Endpoints`, `read_settings` and `find_credentials`.
 
     Raises:
         SettingsError, CredentialsError, CatalogError: Each names what to change.
     """
     path = Path(settings.get("ALIBROKER_OSS_CATALOG") or _CATALOG)
     offerings = load_offerings(path, overlay=read_overlay(settings))
-    return OssBroker(offerings, *connect(settings), settings.get("ALIBROKER_OSS_ROLE", ""))
+    cloud_settings, cloud = connect(settings)
+    endpoints = Endpoints.read(settings, cloud.endpoint)
+    role = settings.get("ALIBROKER_OSS_ROLE", "")
+    return OssBroker(offerings, cloud_settings, cloud, endpoints, role)
 
 
 class OssBroker:
@@ -52,11 +56,12 @@ class OssBroker:
         offerings: Sequence[ServiceOffering],
         settings: CloudSettings,
         cloud: CloudClient,
-        role: str = "",
+        endpoints: Endpoints,
+        role: str,
     ) -> None:
         self._offerings = offerings
         self._cloud = cloud
-        self._buckets = Buckets(cloud)
+        self._buckets = Buckets(cloud, endpoints)
         ram = RamCalls(cloud)
         plans = {plan.id: plan.settings for one in offerings for plan in one.plans}
         names = ChosenNames(ram, settings.name)

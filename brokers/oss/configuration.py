@@ -44,6 +44,8 @@ PREFIX: Final = "alibroker"
 """What names of buckets begin with that were not asked to begin otherwise."""
 OWN_NAME: Final = re.compile(r"([a-z0-9-]+)-[a-z2-7]{10}-[0-9a-f]{16}")
 """A name that this broker made up."""
+_TAG_KEY_BYTES: Final = 64
+_TAG_VALUE_BYTES: Final = 128  # both: OSS, PutBucketTags
 _OWN_TAGS: Final = ("alibroker", "service_catalog")
 """What the names of the broker's own tags begin with; the schemas keep them from users."""
 FIXED: Final = {
@@ -92,11 +94,20 @@ def configuration(
 
 
 def contradiction(wanted: Configuration, parameters: Json) -> str:
-    """Return what to change where parameters exclude each other; empty where none do."""
+    """Return what to change where parameters exclude each other, or OSS takes no such tags.
+
+    Empty where nothing is wrong.
+    """
     if wanted.acl != PRIVATE and wanted.block_public_access:
         return "a public ACL and BlockPublicAccess exclude each other: change one of the parameters"
     if wanted.name and parameters.get("BucketPrefix"):
         return "BucketName and BucketPrefix exclude each other: leave one of the parameters out"
+    for key, value in wanted.tags.items():
+        if len(key.encode()) > _TAG_KEY_BYTES or len(value.encode()) > _TAG_VALUE_BYTES:
+            return (
+                f"the tag {key} is too long: a key has at most {_TAG_KEY_BYTES} bytes of UTF-8, "
+                f"and a value {_TAG_VALUE_BYTES}"
+            )
     spellings = {parameters[name] for name in ("ACL", "Acl") if parameters.get(name)}
     if len(spellings) > 1:
         # Parameters of an update are merged with those in force.

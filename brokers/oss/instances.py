@@ -82,7 +82,7 @@ class Instances:
         return InProgress(
             description="The bucket is being created",
             state={"phase": "create"},
-            resource={**address(self._buckets, name, wanted.region), "requested_at": work.now},
+            resource={**address(name, wanted.region), "requested_at": work.now},
         )
 
     def _intend_chosen(self, work: Work, wanted: Configuration) -> Step:
@@ -93,7 +93,7 @@ class Instances:
             description="The bucket is being created",
             state={"phase": "create"},
             resource={
-                **address(self._buckets, wanted.name, wanted.region),
+                **address(wanted.name, wanted.region),
                 CHOSEN: True,
                 "requested_at": work.now,
             },
@@ -185,13 +185,6 @@ def _taken(name: str) -> Failed:
     )
 
 
-def address(buckets: Buckets, name: str, region: str) -> Json:
-    """Return the facts that say which bucket it is and where it is reached."""
-    return {
-        "bucket": name,
-        "region": region,
-        "host": buckets.host(region),
-        "endpoint": buckets.url(region),
-        "internal_endpoint": buckets.internal_url(region),
-        "s3_endpoint": buckets.s3_url(region),
-    }
+def address(name: str, region: str) -> Json:
+    """Return the facts that say which bucket it is."""
+    return {"bucket": name, "region": region}

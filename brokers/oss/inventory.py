@@ -109,7 +109,7 @@ class OssInventory:
             found,
             created_at=listed.created_at,
             resource={
-                **address(self._buckets, listed.name, listed.region),
+                **address(listed.name, listed.region),
                 **({CREATED: True} if OWNER_TAG in tags else {}),
                 **({} if OWN_NAME.fullmatch(listed.name) else {CHOSEN: True}),
                 "acl": info.acl,

@@ -12,6 +12,7 @@ from alibroker.brokers.api import Failed, InProgress, Json, Step, Succeeded, Wor
 from alibroker.brokers.oss.access import Access
 from alibroker.brokers.oss.credentials import credentials, endpoints
 from alibroker.brokers.oss.instances import Instances
+from alibroker.brokers.oss.storage import Opening
 
 _HOST: Final = "sts.aliyuncs.com"
 _NO_ROLE: Final = (
@@ -54,14 +55,16 @@ class Sessions:
             return self._wait(msgspec.to_builtins(session))
         session = msgspec.convert(work.state["session"], Session)
         bucket = self._instances.bucket(work)
-        if not bucket.answers_to(session.key_id, session.secret, access, session.token):
+        opening = bucket.opening(session.key_id, session.secret, access, session.token)
+        if opening is Opening.CLOSED:
             return self._wait(work.state["session"])
-        found = credentials(work, access, name, session.key_id, session.secret)
+        places = bucket.places(inside=opening is Opening.INSIDE)
+        found = credentials(work, places, access, name, session.key_id, session.secret)
         return Succeeded(
             resource={"session": name, "access": access.level, "prefix": access.prefix},
             credentials={**found, "security_token": session.token},
             metadata={"expires_at": session.expires_at},
-            endpoints=endpoints(work),
+            endpoints=endpoints(places),
         )
 
     def _wait(self, session: Json) -> InProgress:

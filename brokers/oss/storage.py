@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -19,6 +20,17 @@ PRIVATE = oss2.BUCKET_ACL_PRIVATE
 NO_ENCRYPTION: Final = "none"
 _NO_UPLOAD: Final = "0" * 32
 _PAGE: Final = 1000
+_PUBLIC_REFUSED: Final = "PublicEndpointForbidden"
+
+
+class Opening(enum.Enum):
+    """Whether a key opens a bucket."""
+
+    CLOSED = "closed"
+    """Not yet: RAM takes seconds to spread it."""
+    OPEN = "open"
+    INSIDE = "inside"
+    """It does, but the endpoint that was asked serves only buckets, not what is in them."""
 
 
 class ListedBucket(msgspec.Struct, frozen=True):
@@ -74,6 +86,7 @@ class BucketCalls:
         self.name = name
         self._region = region
         self._bucket = buckets.bucket(name, region)
+        self._contents = buckets.contents(name, region)
 
     def create(self, storage_class: str, redundancy: str) -> None:
         """Create the bucket, private; one that is ours already stays as it is (PutBucket)."""
@@ -171,7 +184,7 @@ class BucketCalls:
     def versions(self) -> list[models.BatchDeleteObjectVersion]:
         """Return up to 1,000 versions and delete markers; of all objects, also unversioned ones."""
         found = self._buckets.call(
-            "ListObjectVersions", self._bucket.list_object_versions, max_keys=_PAGE
+            "ListObjectVersions", self._contents.list_object_versions, max_keys=_PAGE
         )
         return [
             models.BatchDeleteObjectVersion(one.key, one.versionid)
@@ -181,12 +194,12 @@ class BucketCalls:
     def delete_versions(self, versions: Sequence[models.BatchDeleteObjectVersion]) -> None:
         """Delete up to 1,000 versions for good (DeleteMultipleObjects)."""
         listed = models.BatchDeleteObjectVersionList(list(versions))
-        self._buckets.call("DeleteMultipleObjects", self._bucket.delete_object_versions, listed)
+        self._buckets.call("DeleteMultipleObjects", self._contents.delete_object_versions, listed)
 
     def uploads(self, limit: int) -> list[tuple[str, str]]:
         """Return the keys and ids of up to `limit` uploads that were never finished."""
         found = self._buckets.call(
-            "ListMultipartUploads", self._bucket.list_multipart_uploads, max_uploads=limit
+            "ListMultipartUploads", self._contents.list_multipart_uploads, max_uploads=limit
         )
         return [(one.key, one.upload_id) for one in found.upload_list]
 
@@ -194,7 +207,7 @@ class BucketCalls:
         """Delete the parts of an unfinished upload, if they are there."""
         try:
             self._buckets.call(
-                "AbortMultipartUpload", self._bucket.abort_multipart_upload, key, upload_id
+                "AbortMultipartUpload", self._contents.abort_multipart_upload, key, upload_id
             )
         except CloudError as error:
             if error.kind is not Kind.NOT_FOUND:
@@ -204,28 +217,66 @@ class BucketCalls:
         """Delete the bucket, which has to be empty (DeleteBucket)."""
         self._buckets.call("DeleteBucket", self._bucket.delete_bucket)
 
-    def answers_to(self, key_id: str, secret: str, access: Access, token: str = "") -> bool:
-        """Tell whether a new key opens the bucket yet; RAM takes seconds to spread it."""
-        bucket = self._buckets.bucket_as(key_id, secret, self.name, self._region, token)
+    def opening(self, key_id: str, secret: str, access: Access, token: str = "") -> Opening:
+        """Tell whether a new key opens the bucket yet.
+
+        It is tried on what is in the bucket. Where the endpoint does not serve that, or may not be
+        set up yet because it is a domain for this bucket alone, on the bucket itself (which every
+        key may describe).
+        """
+        bucket, contents = self._buckets.opened_with(key_id, secret, self.name, self._region, token)
+        try:
+            if self._buckets.endpoints.of_contents(self.name, self._region).is_domain:
+                end = Opening.OPEN
+            elif self._serves(contents, access):
+                return Opening.OPEN
+            else:
+                end = Opening.INSIDE
+            self._buckets.call("GetBucketInfo", bucket.get_bucket_info)
+        except CloudError as error:
+            if error.kind is Kind.DENIED or error.code.startswith(
+                ("InvalidAccessKeyId", "SignatureDoesNotMatch")
+            ):
+                return Opening.CLOSED
+            raise
+        return end
+
+    def _serves(self, contents: oss2.Bucket, access: Access) -> bool:
+        """Make a harmless call that a level of access allows; return False if no key may make it.
+
+        That is where the endpoint is a public one that serves only buckets.
+        """
         try:
             if access.reads:
                 self._buckets.call(
-                    "ListObjects", bucket.list_objects, prefix=access.prefix, max_keys=1
+                    "ListObjects", contents.list_objects, prefix=access.prefix, max_keys=1
                 )
             else:
                 key = f"{access.prefix}alibroker-probe"
                 self._buckets.call(
-                    "AbortMultipartUpload", bucket.abort_multipart_upload, key, _NO_UPLOAD
+                    "AbortMultipartUpload", contents.abort_multipart_upload, key, _NO_UPLOAD
                 )
         except CloudError as error:
-            if error.code == "NoSuchUpload":
-                return True
-            if error.kind is Kind.DENIED or error.code.startswith(
-                ("InvalidAccessKeyId", "SignatureDoesNotMatch")
-            ):
-                return False
-            raise
+            if error.code not in {"NoSuchUpload", _PUBLIC_REFUSED}:
+                raise
+            return error.code != _PUBLIC_REFUSED
         return True
+
+    def places(self, *, inside: bool) -> Json:
+        """Return where applications reach the bucket, under the names that they know.
+
+        `inside` says that the public endpoint does not serve them.
+        """
+        endpoints = self._buckets.endpoints
+        told = endpoints.of_applications(self.name, self._region, inside=inside)
+        return {
+            "host": told.url.partition("://")[2],
+            "endpoint": told.url,
+            "internal_endpoint": endpoints.internal(self._region),
+            "s3_endpoint": endpoints.s3(told, self._region),
+            # A client has to be told that the host stands for the bucket.
+            **({"cname": True} if told.is_domain else {}),
+        }
 
 
 def _lifecycle_rule(name: str, rule: Json) -> models.LifecycleRule:

@@ -128,6 +128,9 @@ def delete_bucket(call: Call) -> Response:
             ec="0015-00000301",
             details={"BucketName": bucket.name},
         )
+    for domain in list(call.cloud.domains.values()):
+        if domain.bucket == bucket.name:
+            call.cloud.domains.remove(domain.name)
     call.cloud.buckets.remove(bucket.name)
     return Response(204)
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from alibroker.sandbox.oss.documents import Bucket
 
 TAG_LIMIT = 20
+TAG_KEY_BYTES = 64
+TAG_VALUE_BYTES = 128
 RULE_LIMIT = 1000
 CORS_LIMIT = 10
 _ALGORITHMS = ("AES256", "KMS", "SM4")
@@ -48,8 +50,10 @@ def put_tagging(call: Call) -> Response:
     tags: dict[str, str] = {}
     for element in root.iterfind("TagSet/Tag"):
         key, value = element.findtext("Key") or "", element.findtext("Value") or ""
-        if not 1 <= len(key) <= 64 or len(value) > 128 or key in tags:  # noqa: PLR2004 - documented
-            raise ApiError(400, "InvalidTag", "A tag is repeated, empty or too long.")
+        if not 1 <= len(key.encode()) <= TAG_KEY_BYTES or len(value.encode()) > TAG_VALUE_BYTES:
+            raise ApiError(400, "InvalidTag", "A tag is empty or too long.")
+        if key in tags or key.startswith(("http://", "https://", "Aliyun", "acs:")):
+            raise ApiError(400, "InvalidTag", "A tag is repeated or reserved.")
         tags[key] = value
     if len(tags) > TAG_LIMIT:
         raise ApiError(400, "InvalidTag", f"A bucket has at most {TAG_LIMIT} tags.")

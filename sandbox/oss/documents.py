@@ -25,6 +25,14 @@ class Bucket(msgspec.Struct, frozen=True):
     swept: float = 0.0
 
 
+class Domain(msgspec.Struct, frozen=True):
+    """A domain of the account's own that stands for a bucket."""
+
+    name: str
+    bucket: str
+    bound: float
+
+
 class Segment(msgspec.Struct, frozen=True):
     """A file of the data directory that holds an object's content, or a part of it."""
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alibroker.sandbox.errors import ApiError
-from alibroker.sandbox.oss import access, authentication, lifecycle, regions, routing, xml
+from alibroker.sandbox.oss import access, authentication, hosts, lifecycle, regions, routing, xml
 from alibroker.sandbox.oss.call import Call, Content
 from alibroker.sandbox.wire import Request, Response
 
@@ -29,6 +29,7 @@ async def answer(cloud: Cloud, request: Request, body: Body) -> Response:
         caller = authentication.authenticate(cloud, request, now)
         if not operation.checks_keys:
             access.authorise(cloud, caller, operation, bucket, key, now, request.arguments)
+        hosts.check_data(cloud, request, operation, bucket, key)
         signed = authentication.signed_region(request)
         if operation.name != "PutBucket":
             regions.check_endpoint(cloud, cloud.buckets.get(bucket), signed)

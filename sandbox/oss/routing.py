@@ -12,6 +12,7 @@ from alibroker.sandbox.oss import (
     buckets,
     configurations,
     copying,
+    domains,
     forms,
     listing,
     multipart,
@@ -52,6 +53,9 @@ _ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("POST", "bucket", ""): Operation(
         "PostObject", forms.post_object, "PutObject", checks_keys=True, limit=forms.FORM_LIMIT
     ),
+    ("GET", "bucket", "cname"): _operation(domains.list_cname, "ListCname"),
+    ("POST", "bucket", "cname-add"): _operation(domains.put_cname, "PutCname"),
+    ("POST", "bucket", "cname-delete"): _operation(domains.delete_cname, "DeleteCname"),
     ("PUT", "object", ""): _operation(objects.put_object, "PutObject", streams=True),
     ("PUT", "object", "copy"): _operation(copying.copy_object, "CopyObject", "PutObject"),
     ("POST", "object", "append"): _operation(
@@ -185,6 +189,8 @@ def find(request: Request) -> Operation | None:
     chosen = [name for name in request.arguments if name in _SUBRESOURCES]
     if level == "bucket" and request.arguments.get("list-type") == "2":
         chosen = ["list-type"]
+    if chosen[:1] == ["cname"] and "comp" in request.arguments:
+        chosen = [f"cname-{request.arguments['comp']}"]
     if level == "object" and not chosen and "x-oss-copy-source" in request.headers:
         chosen = ["copy"]
     return _ROUTES.get((request.method, level, chosen[0] if chosen else ""))

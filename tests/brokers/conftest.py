@@ -63,6 +63,11 @@ class Sandbox:
         """Have a call to `action` end badly; `when` is before or after it takes effect."""
         self.control("POST", "faults", {"action": action, "kind": kind, **details})
 
+    @property
+    def inside(self) -> str:
+        """The URL that plays OSS's internal endpoint; the other serves no objects."""
+        return self.url.replace("127.0.0.1", "localhost")
+
     def hits(self) -> int:
         """Return how often a fault has hit."""
         return sum(fault["hit"] for fault in self.control("GET", "faults")["faults"])
@@ -139,6 +144,7 @@ def environment(sandbox: Sandbox) -> dict[str, str]:
     return {
         "ALIBROKER_REGION": "cn-hangzhou",
         "ALIBROKER_CLOUD_ENDPOINT": sandbox.url,
+        "ALIBROKER_OSS_ENDPOINT": "internal",
         "ALIBROKER_CLOUD_RATE": "unlimited",
         "ALIBROKER_POLL_INTERVAL": "0.05",
         "ALIBROKER_SETTLE_SECONDS": "0.6",

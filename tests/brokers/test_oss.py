@@ -243,13 +243,13 @@ def test_credentials_have_the_keys_that_applications_know(oss: Drive, sandbox: S
     driver = oss()
     driver.provision("i", DEFAULT)
     found = driver.bind("i", "b").credentials
-    host = sandbox.url.removeprefix("http://")
+    host = sandbox.inside.removeprefix("http://")
     assert set(found) == {
         *("bucket", "username", "access_key_id", "secret_access_key"),
         *("host", "uri", "region", "endpoint", "internal_endpoint", "s3_endpoint", "access"),
     }
     key, secret = found["access_key_id"], found["secret_access_key"]
-    assert found["uri"] == f"oss://{key}:{secret}@{host}:{found['bucket']}"
+    assert found["uri"] == f"oss://{key}:{secret}@{host}/{found['bucket']}"
     assert found["region"] == "cn-hangzhou"
     assert secret not in str(driver.resource("i", "b"))
     driver.unbind("i", "b")

@@ -262,7 +262,7 @@ def test_a_key_that_comes_up_late_does_not_stay(driver: Driver, sandbox: Sandbox
 def test_a_binding_says_where_the_bucket_is(driver: Driver, sandbox: Sandbox) -> None:
     end = driver.bind("i", "b", Prefix="p/").end
     assert isinstance(end, Succeeded)
-    host, port = sandbox.url.removeprefix("http://").split(":")
+    host, port = sandbox.inside.removeprefix("http://").split(":")
     assert end.endpoints == ({"host": host, "ports": [port], "protocol": "tcp"},)
     assert end.credentials is not None
     assert end.credentials["prefix"] == "p/"

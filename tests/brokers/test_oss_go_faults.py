@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alibroker.brokers.alibabacloud.buckets import Buckets
-from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.api import Failed, Succeeded
 from alibroker.brokers.driver import Driver
 from alibroker.brokers.oss import create_broker
@@ -55,19 +53,6 @@ def test_credentials_name_the_bucket_s_region_not_the_broker_s(
     assert isinstance(driver.unbind("i", "b").end, Succeeded)
     assert isinstance(driver.deprovision("i").end, Succeeded)
     broker.close()
-
-
-def test_endpoints_are_those_of_the_bucket_s_region(environment: dict[str, str]) -> None:
-    changes = {"ALIBROKER_CLOUD_ENDPOINT": ""}
-    settings, cloud = connect(environment | changes)
-    buckets = Buckets(cloud)
-    assert settings.region == "cn-hangzhou"
-    assert buckets.host("eu-central-1") == "oss-eu-central-1.aliyuncs.com"
-    assert buckets.url("eu-central-1") == "https://oss-eu-central-1.aliyuncs.com"
-    assert buckets.internal_url("eu-central-1") == "https://oss-eu-central-1-internal.aliyuncs.com"
-    assert buckets.s3_url("eu-central-1") == "https://s3.oss-eu-central-1.aliyuncs.com"
-    buckets.close()
-    cloud.close()
 
 
 def test_no_group_is_made_and_no_bucket_is_named_after_its_instance(

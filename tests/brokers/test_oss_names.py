@@ -43,7 +43,7 @@ def account(sandbox: Sandbox) -> Iterator[Account]:
     auth = oss2.AuthV4("testid", "testsecret")
 
     def open_bucket(name: str) -> oss2.Bucket:
-        return oss2.Bucket(auth, sandbox.url, name, region="cn-hangzhou", session=session)
+        return oss2.Bucket(auth, sandbox.inside, name, region="cn-hangzhou", session=session)
 
     yield open_bucket
     session.session.close()

@@ -32,7 +32,7 @@ def owner(sandbox: Sandbox) -> Iterator[Owner]:
     def open_bucket(driver: Driver, instance: str) -> oss2.Bucket:
         name = driver.resource(instance)["bucket"]
         auth = oss2.AuthV4("testid", "testsecret")
-        return oss2.Bucket(auth, sandbox.url, name, region="cn-hangzhou", session=session)
+        return oss2.Bucket(auth, sandbox.inside, name, region="cn-hangzhou", session=session)
 
     yield open_bucket
     session.session.close()

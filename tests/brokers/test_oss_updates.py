@@ -59,7 +59,7 @@ def bucket(driver: Driver, sandbox: Sandbox) -> Iterator[Callable[[], oss2.Bucke
 
     def open_bucket() -> oss2.Bucket:
         name = driver.resource("i")["bucket"]
-        return oss2.Bucket(auth, sandbox.url, name, region="cn-hangzhou", session=session)
+        return oss2.Bucket(auth, sandbox.inside, name, region="cn-hangzhou", session=session)
 
     yield open_bucket
     session.session.close()
@@ -286,6 +286,10 @@ def test_a_plan_can_be_left_for_one_like_it_only(update: Updates, driver: Driver
         (OperationKind.PROVISION, {"BucketPrefix": "Upper"}, "BucketPrefix"),
         (OperationKind.PROVISION, {"Lifecycle": [{"Prefix": "x"}]}, "Lifecycle"),
         (OperationKind.PROVISION, {"Tags": {"alibroker": "x"}}, "Tags"),
+        (OperationKind.PROVISION, {"Tags": {"Aliyun-team": "x"}}, "Tags"),
+        (OperationKind.PROVISION, {"Tags": {"a\nb": "x"}}, "Tags"),
+        (OperationKind.PROVISION, {"Tags": {"a": "x\x01"}}, "Tags"),
+        (OperationKind.PROVISION, {"Tags": {"a": "x\uffff"}}, "Tags"),
         (OperationKind.PROVISION, {"DeletionPolicy": "burn"}, "DeletionPolicy"),
         (OperationKind.UPDATE, {"StorageClass": "IA"}, "StorageClass"),
         (OperationKind.BIND, {"Access": "all"}, "Access"),
@@ -301,3 +305,22 @@ def test_wrong_parameters_are_refused_at_the_door(
     assert text is not None
     assert place in text
     assert Catalog([checked(driver.broker)]).check_parameters(SELF_DEFINE, kind, NOTHING) is None
+
+
+def test_tags_may_be_in_any_language(oss: Drive, sandbox: Sandbox) -> None:
+    driver = oss()
+    tags = {"部门": "财务部", "équipe": "été & <hiver>", "команда": ""}
+    catalog = Catalog([checked(driver.broker)])
+    assert catalog.check_parameters(DEFAULT, OperationKind.PROVISION, {"Tags": tags}) is None
+    assert isinstance(driver.provision("i", DEFAULT, Tags=tags).end, Succeeded)
+    (bucket,) = sandbox.buckets
+    assert tags.items() <= bucket["tags"].items()
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+
+
+@pytest.mark.parametrize("tags", [{"部" * 22: "x"}, {"x": "部" * 43}], ids=["key", "value"])
+def test_tags_are_measured_in_bytes(oss: Drive, sandbox: Sandbox, tags: dict[str, str]) -> None:
+    operation = oss().provision("i", DEFAULT, Tags=tags)
+    assert isinstance(operation.end, Failed)
+    assert "bytes" in operation.end.reason
+    assert sandbox.empty

@@ -89,9 +89,15 @@ class Caller:
         given = {name: value for name, value in wanted.items() if value is not None}
         return str(self.call("rds", "CreateDBInstance", **given)["DBInstanceId"])
 
+    @property
+    def inside(self) -> str:
+        """The URL that plays OSS's internal endpoint; the other serves no objects."""
+        return self.url.replace("127.0.0.1", "localhost")
+
     def bucket(self, name: str, auth: type = oss2.AuthV4, **options: Any) -> oss2.Bucket:
         """Return an oss2 bucket, signed by this caller."""
-        return oss2.Bucket(auth(self.key_id, self.secret), self.url, name, region=REGION, **options)
+        key = auth(self.key_id, self.secret)
+        return oss2.Bucket(key, self.inside, name, region=REGION, **options)
 
 
 @dataclass
@@ -253,7 +259,7 @@ def client(owner: Caller) -> oss_v2.Client:
     return oss_v2.Client(
         oss_v2.Config(
             region="cn-hangzhou",
-            endpoint=owner.url,
+            endpoint=owner.inside,
             credentials_provider=keys,
             use_path_style=True,
         )

@@ -53,7 +53,7 @@ def test_public_access_is_blocked_until_it_is_allowed(
     assert refused(public.create_bucket, oss2.BUCKET_ACL_PUBLIC_READ) == denied
     assert refused(bucket.put_bucket_acl, oss2.BUCKET_ACL_PUBLIC_READ) == denied
     bucket.put_object("page", b"hello")
-    page = f"{owner.url}/{bucket.bucket_name}/page"
+    page = f"{owner.inside}/{bucket.bucket_name}/page"
     assert requests.get(page, timeout=10).status_code == 403
     bucket.put_bucket_public_access_block(block_public_access=False)
     assert bucket.get_bucket_public_access_block().block_public_access is False

@@ -170,7 +170,7 @@ def post(owner: Any, bucket: Any) -> Iterator[Callable[..., requests.Response]]:
 
         def send(fields: dict[str, str], content: bytes = b"a\r\n--b\0") -> requests.Response:
             files = {"file": ("ä b.txt", content, "text/plain")}
-            url = f"{owner.url}/{bucket.bucket_name}"
+            url = f"{owner.inside}/{bucket.bucket_name}"
             return session.post(url, data=fields, files=files, timeout=10, allow_redirects=False)
 
         yield send

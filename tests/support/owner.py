@@ -39,4 +39,6 @@ class Owner:
         session = oss2.Session()
         session.session.trust_env = False
         auth = oss2.AuthV4(*KEY)
-        return oss2.Bucket(auth, self._url, name, region=REGION, session=session)
+        # The internal endpoint: the public one serves no objects.
+        url = self._url.replace("127.0.0.1", "localhost")
+        return oss2.Bucket(auth, url, name, region=REGION, session=session)
