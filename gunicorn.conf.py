@@ -11,9 +11,10 @@ import sys
 from typing import Any
 
 from alibroker.actors.settings import EngineSettings, SettingsError, read_settings
-from alibroker.etcd.embedded import EmbeddedEtcd
+from alibroker.etcd.embedded import EmbeddedEtcd, EmbeddedEtcdError
 from alibroker.http.app import EMBEDDED_ENDPOINT, EMBEDDED_KEEPER
 from alibroker.http.connections import bound_connections
+from alibroker.http.ending import exit_worker
 from alibroker.http.logs import LOGGING
 from alibroker.http.settings import EdgeSettings
 
@@ -37,7 +38,7 @@ certfile = str(_edge.tls_cert) if _edge.tls_cert else None
 keyfile = str(_edge.tls_key) if _edge.tls_key else None
 # Read here so that it is refused and not ignored: see on_starting.
 workers = int(os.environ.get("WEB_CONCURRENCY") or 1)
-# Seconds in which the worker has to show a sign of life; reading everything back shows none.
+# Seconds in which the worker has to show a sign of life.
 timeout = 120
 # Idle connections, then steps in flight (10 s), are waited for.
 graceful_timeout = 30
@@ -58,12 +59,11 @@ limit_request_fields = 64
 preload_app = False
 control_socket_disable = True
 
-_embedded: EmbeddedEtcd | None = None
-
 
 def on_starting(server: Any) -> None:
-    """Start the embedded etcd, unless the settings name another."""
-    global _embedded  # noqa: PLW0603 - gunicorn keeps no state for its hooks
+    """Begin to start the embedded etcd, unless the settings name another."""
+    # Kept where a reload of this file (SIGHUP) does not forget it.
+    server.embedded_etcd = None
     if server.cfg.workers > 1:
         _log.critical(
             "alibroker does not start: %d workers are asked for (--workers, -w, WEB_CONCURRENCY), "
@@ -75,13 +75,15 @@ def on_starting(server: Any) -> None:
     if _engine.endpoints:
         return
     try:
-        _embedded = EmbeddedEtcd(_engine.data_dir / "etcd")
-        _embedded.start()
+        embedded = EmbeddedEtcd(_engine.data_dir / "etcd")
+        # Whether it comes up is seen by the worker, which listens meanwhile: it may take minutes.
+        embedded.begin()
     except Exception as ex:  # noqa: BLE001 - whatever it is, it ends the start
         _log.critical("Embedded etcd does not start: %s", ex)
         sys.exit(1)
-    os.environ[EMBEDDED_ENDPOINT] = _embedded.endpoint
-    os.environ[EMBEDDED_KEEPER] = str(_embedded.keeper_pid)
+    server.embedded_etcd = embedded
+    os.environ[EMBEDDED_ENDPOINT] = embedded.endpoint
+    os.environ[EMBEDDED_KEEPER] = str(embedded.keeper_pid)
 
 
 def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
@@ -96,7 +98,18 @@ def post_fork(server: object, worker: object) -> None:  # noqa: ARG001 - gunicor
     bound_connections()
 
 
-def on_exit(server: object) -> None:  # noqa: ARG001 - gunicorn's signature
-    """Stop the embedded etcd, after the last worker."""
-    if _embedded is not None:
-        _embedded.stop()
+def worker_exit(server: object, worker: object) -> None:  # noqa: ARG001 - gunicorn's signature
+    """Give the worker the exit code that it has chosen; of one the master ends as well."""
+    exit_worker()
+
+
+def on_exit(server: Any) -> None:
+    """Stop the embedded etcd, after the last worker; say why if it has ended by itself."""
+    embedded: EmbeddedEtcd | None = server.embedded_etcd
+    if embedded is None:
+        return
+    try:
+        embedded.check()
+    except EmbeddedEtcdError as ex:
+        _log.critical("The embedded etcd has ended: %s", ex)
+    embedded.stop()

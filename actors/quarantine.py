@@ -66,6 +66,7 @@ class Quarantine:
         self._slots = itertools.count()
         self._free: list[int] = []
         self._file = -1
+        self._unwritable = False
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._locked():
@@ -99,8 +100,7 @@ class Quarantine:
             slot = self._free.pop()
         except IndexError:
             slot = next(self._slots)
-        line = msgspec.json.encode(name)[: _SLOT - 1] + b"\n"
-        os.pwrite(self._file, line, slot * _SLOT)
+        self._write(slot, msgspec.json.encode(name)[: _SLOT - 1] + b"\n")
         try:
             yield
         finally:
@@ -135,8 +135,19 @@ class Quarantine:
 
     def _forget(self, slot: int) -> None:
         if self._file >= 0:
-            os.pwrite(self._file, b"\0", slot * _SLOT)
+            self._write(slot, b"\0")
             self._free.append(slot)
+
+    def _write(self, slot: int, line: bytes) -> None:
+        try:
+            os.pwrite(self._file, line, slot * _SLOT)
+        except OSError as error:
+            # A full disk, with which everything else has to go on.
+            if not self._unwritable:
+                log.warning("%s: a step that kills goes unnoticed: %s", self._path, error)
+            self._unwritable = True
+        else:
+            self._unwritable = False
 
     def _clear(self, name: str) -> None:
         log.info("%s has come back: nothing is held against it any more", name)

@@ -32,6 +32,7 @@ from alibroker.actors.view import View
 from alibroker.brokers.api import Failed
 from alibroker.etcd.client import MAX_BYTES, MAX_ENTRIES, Committed, Lost
 from alibroker.etcd.errors import (
+    EtcdDiskFullError,
     EtcdError,
     EtcdFullError,
     EtcdRejectedError,
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 
 AWAY = "The broker cannot reach its store now; try again."
 FULL = "The broker's store has no space left; its operator has to make room (docs/etcd.md)."
+DISK_FULL = "The disk of the broker's store is full; its operator has to make room (docs/etcd.md)."
 PING_INTERVAL = 2.0
 RESEAL_BATCH = 50
 """Records sealed anew in each tick after a change of the key."""
@@ -246,8 +248,7 @@ class Storage(Actor):
     def _refuse(self, item: Item) -> None:
         """Answer a change; keep what the broker itself has to store until etcd is back."""
         if isinstance(item, Change):
-            reason = FULL if EtcdFullError in self._troubles else AWAY
-            resolve(item.reply, Answer(Verdict.UNAVAILABLE, reason))
+            resolve(item.reply, Answer(Verdict.UNAVAILABLE, self._sorry))
         else:
             self._pending.append(item)
 
@@ -348,7 +349,6 @@ class Storage(Actor):
         results = self._try(writes, in_doubt=in_doubt)
         if results is None:
             return
-        self._back()
         lost = []
         for write, result in zip(writes, results, strict=True):
             if isinstance(result, Committed):
@@ -358,6 +358,9 @@ class Storage(Actor):
                 lost.append(write)
         if lost:
             self._attempt(lambda: self._reread(lost))
+        elif not self._view.available:
+            # That it took these does not say that it takes more: its disk may be full.
+            self._attempt(self._store.ping)
 
     def _try(self, writes: list[Write], *, in_doubt: bool) -> list[Committed | Lost] | None:
         """Return what came of each write; None if that was nothing, or nothing sure."""
@@ -368,7 +371,7 @@ class Storage(Actor):
             self._away(ex)
             for write in writes:
                 if isinstance(write.item, Change):
-                    resolve(write.item.reply, Answer(Verdict.UNAVAILABLE, AWAY))
+                    resolve(write.item.reply, Answer(Verdict.UNAVAILABLE, self._sorry))
         except EtcdRejectedError as ex:
             # Find the entry that etcd will not have, and store the others.
             if len(writes) == 1:
@@ -427,18 +430,28 @@ class Storage(Actor):
 
     # -- health ---------------------------------------------------------------------------------
 
+    @property
+    def _sorry(self) -> str:
+        if EtcdDiskFullError in self._troubles:
+            return DISK_FULL
+        return FULL if EtcdFullError in self._troubles else AWAY
+
     def _away(self, error: EtcdError) -> None:
-        if type(error) not in self._troubles:
-            log.error("The store cannot be used, changes are refused until it can: %s", error)
-            self._troubles.add(type(error))
-        if isinstance(error, EtcdFullError) and self._view.complete:
-            self._view.problem = str(error)
+        cause = self._store.cause_of(error)
+        if type(cause) not in self._troubles:
+            log.error("The store cannot be used, changes are refused until it can: %s", cause)
+            self._troubles.add(type(cause))
+        if isinstance(cause, EtcdFullError | EtcdDiskFullError):
+            self._view.waits_for = str(cause)
+        else:
+            # Where it is asked is nobody's business who may look at the probe.
+            self._view.waits_for = "etcd does not answer, or does not let the broker in"
         self._view.available = False
 
     def _back(self) -> None:
         if not self._view.available:
             log.info("The store can be used")
-            self._view.problem = ""
+            self._view.waits_for = ""
         self._troubles.clear()
         self._view.available = True
 

@@ -10,7 +10,12 @@ from pathlib import Path
 from alibroker.actors.records import Binding, Instance, Key, Record
 from alibroker.etcd import identity, keys
 from alibroker.etcd.client import Committed, Entry, Etcd, KeyValue, Lost
-from alibroker.etcd.errors import EtcdFullError
+from alibroker.etcd.errors import (
+    EtcdDiskFullError,
+    EtcdError,
+    EtcdFullError,
+    EtcdUnavailableError,
+)
 from alibroker.etcd.records import (
     UnknownSchemaError,
     UnreadableRecordError,
@@ -19,6 +24,7 @@ from alibroker.etcd.records import (
     sealed_text,
 )
 from alibroker.etcd.sealing import Sealer, SealError
+from alibroker.etcd.space import Disk
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +62,17 @@ class RecordStore:
     writes compares that key. A process that was paused and wakes up cannot write any more.
     """
 
-    def __init__(self, etcd: Etcd, sealer: Sealer, *, timeout: float, marker: Path) -> None:
+    def __init__(
+        self,
+        etcd: Etcd,
+        sealer: Sealer,
+        *,
+        timeout: float,
+        marker: Path,
+        disk: Disk | None = None,
+    ) -> None:
         self._etcd = etcd
+        self._disk = disk
         self._marker = marker
         self._identity: identity.Store | None = None
         self._seen = 0
@@ -81,8 +96,11 @@ class RecordStore:
             StoreReplacedError: it is not the one that this broker has worked with.
             WrongKeyError: the last owner's token cannot be opened.
         """
-        self._marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._identity = identity.verify(self._etcd, self._marker, timeout=self._timeout)
+        try:
+            self._marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._identity = identity.verify(self._etcd, self._marker, timeout=self._timeout)
+        except OSError as ex:
+            raise EtcdUnavailableError(f"{self._marker} cannot be read or written: {ex}") from ex
         self._seen = self._identity.revision
         token = self._sealer.seal(secrets.token_bytes(16), OWNER).encode()
         while True:
@@ -103,7 +121,7 @@ class RecordStore:
         """Prove that the store can be reached and written, and is still ours; note how far it is.
 
         Raises:
-            EtcdError: it cannot be reached, or is still full.
+            EtcdError: it cannot be reached, or it or its disk is full.
             StoreReplacedError: it was set back, or wiped.
             SupersededError: it is another's.
         """
@@ -115,7 +133,19 @@ class RecordStore:
             # Reads go on in a full store, so they prove nothing.
             self._etcd.check_space(timeout=self._timeout)
             self._full = False
+        if self._disk is not None:
+            # Not only once etcd has ended of it: every such end is a change in doubt.
+            self._disk.check()
         self._note()
+
+    def cause_of(self, error: EtcdError) -> EtcdError:
+        """Return what is behind an error, if more is known: a full disk ends an embedded etcd."""
+        if self._disk is not None:
+            try:
+                self._disk.check()
+            except EtcdDiskFullError as ex:
+                return ex
+        return error
 
     def load(self) -> Iterator[tuple[Record, bytes]]:
         """Read all records back, in a consistent snapshot, with what etcd has of each.

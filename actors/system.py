@@ -32,6 +32,7 @@ from alibroker.brokers.catalog import Catalog, CatalogError
 from alibroker.brokers.contract import ContractError, Plugin, checked, contained
 from alibroker.etcd.client import Etcd
 from alibroker.etcd.sealing import Sealer
+from alibroker.etcd.space import Disk
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,9 @@ class BrokerSystem:
         if self._supervising is None:
             return
         self.surveys.stopping.set()
+        if not self.view.complete:
+            # Nothing to store, and whoever still reads would hold up the stop.
+            self._etcd.close()
         self._drain()
         if self._ticker is not None:
             self._ticker.stop()
@@ -196,9 +200,10 @@ class BrokerSystem:
         if self.view.problem:
             found.append(self.view.problem)
         elif not self.view.complete:
-            found.append("the records have not been read back from the store yet")
+            reason = self.view.waits_for or "they are being read"
+            found.append(f"the records have not been read back from the store yet: {reason}")
         elif not self.view.available:
-            found.append("the store cannot be written")
+            found.append(f"the store cannot be written: {self.view.waits_for}")
         everybody = [self._supervisor, self._storage, self._dispatcher, self._surveyor]
         everybody.extend(self._pollers.values())
         for workers in self._workers.values():
@@ -264,6 +269,7 @@ class BrokerSystem:
                 self._sealer,
                 timeout=settings.store_timeout,
                 marker=settings.marker,
+                disk=None if settings.endpoints else Disk(settings.data_dir / "etcd"),
             ),
             view=self.view,
             dispatcher=self._dispatcher,

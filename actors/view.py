@@ -26,6 +26,8 @@ class View:
         """Whether the store could be written when last tried."""
         self.problem = ""
         """What an operator has to mend before the store can be used."""
+        self.waits_for = ""
+        """What the store cannot be used for want of; empty while it can be."""
         self._decode: Decode | None = None
         self._instances: dict[str, Record | bytes] = {}
         self._bindings: dict[str, dict[str, Record | bytes]] = {}

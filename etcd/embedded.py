@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,10 +24,10 @@ from alibroker.etcd.binary import Binary
 from alibroker.etcd.errors import EtcdError
 from alibroker.etcd.gateway import GatewayError
 from alibroker.etcd.reclaim import reclaim
+from alibroker.etcd.space import MIN_START_BYTES, Disk
 
 _log = logging.getLogger(__name__)
 
-MIN_FREE_BYTES: Final = 256 * 2**20
 QUOTA_BYTES: Final = 2 * 2**30
 
 _STOP_PATIENCE: Final = 8.0  # seconds; more than the keeper gives etcd
@@ -96,15 +95,12 @@ class EmbeddedEtcd:
         """Process id of the keeper, None before the start and after the stop."""
         return self._keeper.pid if self._keeper else None
 
-    def start(self, *, timeout: float = 40.0) -> None:
-        """Start etcd and return once it answers.
-
-        Args:
-            timeout: seconds, of which a former keeper may take `patience` and a long write-ahead
-                log some more.
+    def begin(self) -> None:
+        """Start etcd without waiting for it; `check` tells whether that has come to nothing.
 
         Raises:
-            EmbeddedEtcdError: it does not come up.
+            EmbeddedEtcdError: it cannot be started.
+            EtcdDiskFullError: there is too little free space to begin with.
             EtcdNotFoundError: there is no etcd program.
             EtcdVersionError: the program's version is refused.
         """
@@ -122,6 +118,19 @@ class EmbeddedEtcd:
                 f"the data directory {self._data} cannot be used: {error}"
             ) from error
         self._keeper = _Keeper(self._data, self._run, self._patience, self._command(binary, quota))
+
+    def start(self, *, timeout: float = 40.0) -> None:
+        """Start etcd and return once it answers.
+
+        Args:
+            timeout: seconds, of which a former keeper may take `patience` and a long write-ahead
+                log some more.
+
+        Raises:
+            EmbeddedEtcdError: it does not come up, or as `begin` does.
+            EtcdError: as `begin` does.
+        """
+        self.begin()
         try:
             self._await_ready(timeout)
             reclaim(self._run / run_directory.SOCKET)
@@ -140,7 +149,8 @@ class EmbeddedEtcd:
         """
         if self._keeper is None:
             raise EmbeddedEtcdError("the embedded etcd is not started")
-        self._keeper.receive(0.0)
+        while self._keeper.receive(0.0) is not None:
+            pass
         if self._keeper.gone:
             raise EmbeddedEtcdError(self._keeper.reason)
 
@@ -186,14 +196,11 @@ class EmbeddedEtcd:
         """Let the quota strike before the disk is full, which would end etcd.
 
         Raises:
-            EmbeddedEtcdError: there is too little free space to begin with.
+            EtcdDiskFullError: there is too little free space to begin with.
         """
-        free = shutil.disk_usage(self._data).free
-        if free < MIN_FREE_BYTES:
-            raise EmbeddedEtcdError(
-                f"{free >> 20} MiB are free at {self._data}; etcd needs {MIN_FREE_BYTES >> 20} "
-                "to run safely. Make room, or move the data directory"
-            )
+        disk = Disk(self._data)
+        disk.check(MIN_START_BYTES)
+        free = disk.free() or 0
         database = self._data / "etcd" / "member" / "snap" / "db"
         used = database.stat().st_size if database.exists() else 0
         return min(self._quota, max(used + _GROWTH_BYTES, (free + used) // 2))

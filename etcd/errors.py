@@ -1,5 +1,7 @@
 """What can go wrong between the broker and etcd, sorted by what the caller may conclude."""
 
+from pathlib import Path
+
 
 class EtcdError(Exception):
     """Base of every error that a call to etcd can end with."""
@@ -7,6 +9,17 @@ class EtcdError(Exception):
 
 class EtcdUnavailableError(EtcdError):
     """etcd could not be reached or has no leader; nothing was applied."""
+
+
+class EtcdDiskFullError(EtcdUnavailableError):
+    """The disk that an embedded etcd writes to is full."""
+
+    def __init__(self, directory: Path, free: int, needed: int) -> None:
+        super().__init__(
+            f"the disk is full: {free >> 20} MiB are free at {directory}, and etcd needs "
+            f"{needed >> 20} to run safely. Make room there, or move the data directory "
+            "(docs/etcd.md)"
+        )
 
 
 class EtcdUnknownError(EtcdError):

@@ -2,13 +2,15 @@
 
 `python -m alibroker.etcd.keeper <data directory> <run directory> <patience> <etcd command>`, which
 `alibroker.etcd.embedded` starts with a pipe as standard input. When that pipe ends, be it that the
-parent closed it or was killed, the keeper stops etcd and exits. It is a process and not a thread
-because its parent, gunicorn's master, forks and reaps every child; and it imports only the standard
-library because the broker waits for it. It never deletes data.
+parent closed it or was killed, the keeper stops etcd and exits; no signal but SIGKILL ends it
+before. It is a process and not a thread because its parent, gunicorn's master, forks and reaps
+every child; and it imports only the standard library because the broker waits for it. It never
+deletes data.
 
 It answers with one JSON line on its standard output: {"ready": <pid of etcd>} or {"failed": <why>}.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -24,7 +26,9 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from alibroker.etcd import gateway, surroundings
+from alibroker.etcd.errors import EtcdDiskFullError
 from alibroker.etcd.lock import HeldError, Lock
+from alibroker.etcd.space import Disk
 
 STOP_PATIENCE: Final = 5.0  # seconds between SIGTERM and SIGKILL; etcd takes milliseconds
 QUICK_DEATH: Final = 10.0  # seconds; an etcd that dies sooner has something wrong
@@ -63,6 +67,7 @@ class Keeper:
         self._run = run
         self._command = command
         self._log = data / "etcd.log"
+        self._disk = Disk(data)
         self._waker, wakened = socket.socketpair()
         self._waker.setblocking(False)
         wakened.setblocking(False)
@@ -74,8 +79,11 @@ class Keeper:
         """Keep etcd until the parent is gone; return the exit code."""
         signal.set_wakeup_fd(self._waker.fileno())
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, self._ask_to_stop)
-        signal.signal(signal.SIGINT, self._ask_to_stop)
+        # Whoever stops the broker may send this to all of its processes at once, as systemd does by
+        # default; but the parent still stores what it has under way. What is handled and not
+        # ignored here is not ignored by etcd either, which is started again while it is needed.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        signal.signal(signal.SIGINT, lambda *_: None)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         try:
@@ -108,18 +116,38 @@ class Keeper:
             started = time.monotonic()
             etcd = self._start(lock)
             try:
-                lock.describe(f"keeper process {os.getpid()}, etcd process {etcd.pid}")
+                with contextlib.suppress(OSError):  # of a full disk
+                    lock.describe(f"keeper process {os.getpid()}, etcd process {etcd.pid}")
                 answered = self._watch(etcd)
             finally:
                 self._stop(etcd)
             deaths = deaths + 1 if time.monotonic() - started < QUICK_DEATH else 1
             self._note(f"etcd ended with exit code {etcd.returncode}")
+            if self._is_starved():
+                # Nothing that trying less often would mend: what was read is served meanwhile.
+                deaths = stillbirths = 0
+                self._sleep(_LONGEST_PAUSE)
+                continue
             # One that is killed before it was seen to answer says nothing about the next.
             stillbirths = 0 if answered else stillbirths + 1
             if deaths >= QUICK_DEATHS or stillbirths >= STILLBIRTHS:
                 raise _GiveUpError(self._last_words(deaths, etcd.returncode))
             # The first restart is immediate: every moment without a store is felt.
             self._sleep(min(0.05 * 2 ** (deaths - 1), _LONGEST_PAUSE) if deaths > 1 else 0.0)
+
+    def _is_starved(self) -> bool:
+        """Tell whether etcd has run before, and the disk is full now.
+
+        Raises:
+            _GiveUpError: it is full, and etcd has never answered.
+        """
+        try:
+            self._disk.check()
+        except EtcdDiskFullError as error:
+            if not self._reported:
+                raise _GiveUpError(str(error)) from error
+            return True
+        return False
 
     def _start(self, lock: Lock) -> "subprocess.Popen[bytes]":
         # What kill -9 leaves behind; removing the sockets of a living etcd would be fatal, but
@@ -174,18 +202,18 @@ class Keeper:
         if self._stopping or (sys.stdin in readable and not os.read(sys.stdin.fileno(), 4096)):
             raise _Stop
 
-    def _ask_to_stop(self, *_: object) -> None:
-        self._stopping = True
-
     def _limit_log(self) -> None:
         # etcd appends, so that it goes on at the new end of the file.
         if self._log.exists() and self._log.stat().st_size > LOG_BYTES:
-            shutil.copyfile(self._log, self._log.with_suffix(".log.1"))
+            with contextlib.suppress(OSError):  # of a full disk, where less is all the better
+                shutil.copyfile(self._log, self._log.with_suffix(".log.1"))
             os.truncate(self._log, 0)
 
     def _note(self, text: str) -> None:
-        with self._log.open("a") as log:
-            log.write(json.dumps({"level": "warn", "ts": time.time(), "msg": text}) + "\n")
+        line = json.dumps({"level": "warn", "ts": time.time(), "msg": text}) + "\n"
+        # A full disk has no room for it, and is told of in other ways.
+        with contextlib.suppress(OSError), self._log.open("a") as log:
+            log.write(line)
 
     def _last_words(self, deaths: int, code: int) -> str:
         meaning = _MEANINGS.get(code, "see its log")

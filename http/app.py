@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import logging
 import os
-import signal
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import falcon
@@ -22,6 +20,7 @@ from alibroker.etcd.client import Etcd, Tls
 from alibroker.http.authentication import Authentication
 from alibroker.http.bindings import ServiceBinding, ServiceBindingOperation
 from alibroker.http.catalog import CatalogResource
+from alibroker.http.ending import BOOT_ERROR, end_process
 from alibroker.http.errors import OsbError, render_defect, render_http_error, render_osb_error
 from alibroker.http.headers import Conversation, RequestIdentity
 from alibroker.http.health import Alive, Ready
@@ -30,6 +29,7 @@ from alibroker.http.openapi import OpenApi
 from alibroker.http.operator import FindingResource, SurveyResource
 from alibroker.http.receiving import BoundedApp
 from alibroker.http.settings import EdgeSettings
+from alibroker.http.starting import Gate, Lifespan
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +38,6 @@ EMBEDDED_ENDPOINT = "ALIBROKER_EMBEDDED_ETCD"
 
 EMBEDDED_KEEPER = "ALIBROKER_EMBEDDED_ETCD_KEEPER"
 """The process id of what keeps that etcd running."""
-
-START_TIMEOUT = 60.0
-
-BOOT_ERROR = 3
-"""The exit code with which a worker tells gunicorn's master that starting another is no use."""
 
 _INSTANCE = "/v2/service_instances/{instance_id}"
 _BINDING = _INSTANCE + "/service_bindings/{binding_id}"
@@ -56,7 +51,7 @@ def create_app(
     settings: EdgeSettings | None = None,
     *,
     operators: Mapping[str, str] | None = None,
-    lifespan: bool = False,
+    lifespan: Lifespan | None = None,
 ) -> App:
     """Return the OSB API over an actor system.
 
@@ -65,22 +60,23 @@ def create_app(
         users: passwords by name.
         operators: passwords by name of those who may look after the broker itself.
         settings: bounds and times.
-        lifespan: start and stop the system with the server; else whoever made it does.
+        lifespan: starts and stops the system with the server; else whoever made it does.
     """
     settings = settings or EdgeSettings()
     middleware: list[Any] = [
         RequestIdentity(),
         Authentication(users, operators or {}),
+        Gate(system),
         Conversation(settings.missing_version),
     ]
-    if lifespan:
-        middleware.append(Lifespan(system))
+    if lifespan is not None:
+        middleware.append(lifespan)
     app: App = BoundedApp(middleware=middleware)
     app.add_error_handler(Exception, render_defect)
     app.add_error_handler(falcon.HTTPError, render_http_error)
     app.add_error_handler(OsbError, render_osb_error)
     app.add_route("/healthz", Alive())
-    app.add_route("/readyz", Ready(system))
+    app.add_route("/readyz", Ready(system, lifespan))
     app.add_route("/openapi.json", OpenApi(settings))
     app.add_route("/v2/catalog", CatalogResource(system.catalog))
     app.add_route("/operator/survey", SurveyResource(system))
@@ -130,60 +126,12 @@ def _configured_app() -> App:
         engine,
         not_loaded=loaded.failures,
         quarantine=quarantine,
-        on_give_up=_end_process,
+        on_give_up=end_process,
     )
-    return create_app(system, edge.users(), edge, operators=edge.operators(), lifespan=True)
-
-
-class Lifespan:
-    """Starts the system in the worker process, after the fork, and stops it before its end."""
-
-    def __init__(self, system: BrokerSystem) -> None:
-        self._system = system
-        self._watch: asyncio.Task[None] | None = None
-
-    async def process_startup(self, _scope: Any, _event: Any) -> None:
-        """Start, and wait until everything is read back: a first answer must not be a wrong one."""
-        await asyncio.to_thread(self._start)
-        keeper = os.environ.get(EMBEDDED_KEEPER)
-        if keeper:
-            self._watch = asyncio.create_task(_watch_keeper(int(keeper)))
-
-    async def process_shutdown(self, _scope: Any, _event: Any) -> None:
-        """Stop."""
-        if self._watch is not None:
-            self._watch.cancel()
-        await asyncio.to_thread(self._system.stop)
-
-    def _start(self) -> None:
-        self._system.start()
-        try:
-            self._system.wait_until_ready(START_TIMEOUT)
-        except TimeoutError as ex:
-            if self._system.view.problem and not self._system.view.complete:
-                raise
-            log.error("Serving although not ready: %s", ex)  # noqa: TRY400 - no defect
-        # Records live long and hold no cycles: looking through them again and again costs a third
-        # of the throughput, and most of its longest pauses.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 10, 1000)
-        log.info("Ready: %d services", len(self._system.catalog.services))
-
-
-async def _watch_keeper(pid: int) -> None:
-    """End the broker when nobody keeps its etcd any more: whoever runs it then starts all anew."""
-    while True:
-        await asyncio.sleep(1.0)
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            log.critical("The keeper of the embedded etcd is gone: stopping the broker")
-            os.kill(os.getppid(), signal.SIGTERM)
-            return
-
-
-def _end_process(reason: str) -> None:
-    """End this worker process; gunicorn starts a fresh one, which recovers from etcd."""
-    log.critical("Ending this process: %s", reason)
-    os.kill(os.getpid(), signal.SIGTERM)
+    embedded, keeper = os.environ.get(EMBEDDED_ENDPOINT), os.environ.get(EMBEDDED_KEEPER)
+    lifespan = Lifespan(system)
+    if embedded and keeper and not engine.endpoints:
+        lifespan = Lifespan(
+            system, embedded=Path(embedded.removeprefix("unix:")), keeper=int(keeper)
+        )
+    return create_app(system, edge.users(), edge, operators=edge.operators(), lifespan=lifespan)

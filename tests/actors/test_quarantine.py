@@ -100,6 +100,21 @@ def test_a_directory_that_cannot_be_written_keeps_nobody_from_serving(tmp_path: 
     found.close()
 
 
+def test_a_full_disk_keeps_no_step_from_running(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = Quarantine(tmp_path)
+    os.close(found._file)
+    found._file = os.open("/dev/full", os.O_RDWR)
+    steps = []
+    for name in ("a", "b"):
+        with found.noted(name):
+            steps.append(name)
+    found.close()
+    assert steps == ["a", "b"]
+    assert caplog.text.count("No space left on device") == 1
+
+
 def test_notes_that_cannot_be_read_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "suspects.json").write_text("[1")
     (tmp_path / "1-x.notes").write_bytes(b"no text\n")

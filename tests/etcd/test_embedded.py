@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from alibroker.etcd import binary, embedded
 from alibroker.etcd.binary import Binary
 from alibroker.etcd.client import Committed, Entry, Etcd, KeyValue
 from alibroker.etcd.embedded import EmbeddedEtcd, EmbeddedEtcdError, Timing
+from alibroker.etcd.errors import EtcdDiskFullError
 from alibroker.etcd.run_directory import MAX_SOCKET_PATH
 
 FAST = Timing(heartbeat=10, election=50)
@@ -155,17 +157,24 @@ def test_a_killed_keeper_takes_etcd_with_it_and_is_noticed(
     fresh.check()
 
 
-def test_a_keeper_that_is_told_to_end_stops_etcd_orderly(
-    fresh: EmbeddedEtcd, etcd_process: ProcessOf, eventually: Eventually, gone: Gone
+def test_a_signal_to_all_processes_leaves_etcd_to_the_parent(
+    fresh: EmbeddedEtcd,
+    client: Etcd,
+    etcd_process: ProcessOf,
+    eventually: Eventually,
+    gone: Gone,
 ) -> None:
-    etcd = etcd_process(fresh.keeper_pid).pid
+    """As systemd sends it: what the parent has under way is still to be stored."""
     keeper = fresh.keeper_pid
     assert keeper is not None
+    etcd = etcd_process(keeper).pid
     os.kill(keeper, signal.SIGTERM)
-    eventually(lambda: gone(keeper))
-    assert gone(etcd)
-    with pytest.raises(EmbeddedEtcdError):
-        fresh.check()
+    os.kill(etcd, signal.SIGTERM)
+    eventually(lambda: gone(etcd))
+    assert client.ping(timeout=10) > 0
+    fresh.check()
+    fresh.stop()
+    assert gone(keeper)
 
 
 def test_a_paused_etcd_is_killed_when_it_does_not_stop(
@@ -193,12 +202,12 @@ def test_a_second_server_on_the_same_data_says_who_has_it(
 def test_a_second_server_waits_for_the_first_to_finish(
     fresh: EmbeddedEtcd, tmp_path: Path, etcd_process: ProcessOf
 ) -> None:
-    # As after kill -9 of the parent: the former keeper is told to end, but has not ended yet.
-    assert fresh.keeper_pid is not None
     first = etcd_process(fresh.keeper_pid)
-    os.kill(fresh.keeper_pid, signal.SIGTERM)
+    stopping = threading.Thread(target=fresh.stop)
+    stopping.start()
     with EmbeddedEtcd(tmp_path / "data", timing=FAST) as second:
         assert etcd_process(second.keeper_pid).pid != first.pid
+    stopping.join()
 
 
 def test_stale_sockets_do_not_hinder_a_start(tmp_path: Path) -> None:
@@ -285,8 +294,8 @@ def test_damaged_data_is_reported_and_left_alone(tmp_path: Path) -> None:
 def test_too_little_room_is_said_before_etcd_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "MIN_FREE_BYTES", 2**60)
-    with pytest.raises(EmbeddedEtcdError, match="MiB are free"):
+    monkeypatch.setattr(embedded, "MIN_START_BYTES", 2**60)
+    with pytest.raises(EtcdDiskFullError, match=r"disk is full.*MiB are free"):
         EmbeddedEtcd(tmp_path / "data").start()
 
 

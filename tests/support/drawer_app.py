@@ -57,8 +57,18 @@ class DrawerServer:
 
 
 @contextmanager
-def drawer_server(directory: Path, **settings: str) -> Iterator[DrawerServer]:
-    """Run a server until the block ends."""
+def drawer_server(
+    directory: Path, *options: str, until: str = "Ready: ", **settings: str
+) -> Iterator[DrawerServer]:
+    """Run a server until the block ends.
+
+    Args:
+        directory: where its data and its log lie.
+        options: more options of gunicorn.
+        until: what its log has to say before the block begins; empty: nothing, and it may have
+            ended by itself.
+        settings: more settings of the broker.
+    """
     port = free_port()
     log = directory / "gunicorn.log"
     environment = {
@@ -75,12 +85,12 @@ def drawer_server(directory: Path, **settings: str) -> Iterator[DrawerServer]:
     command = [sys.executable, "-m", "gunicorn", "--config", str(CONFIG), "--pythonpath", here]
     with log.open("wb") as stream:
         popen = subprocess.Popen(
-            [*command, "drawer_app:get_app()"], cwd=ROOT, env=environment, stderr=stream
+            [*command, *options, "drawer_app:get_app()"], cwd=ROOT, env=environment, stderr=stream
         )
     server = DrawerServer(popen, port, log)
     try:
-        eventually(lambda: b"Ready: " in log.read_bytes() or popen.poll() is not None, timeout=60)
-        assert popen.poll() is None, log.read_text()
+        eventually(lambda: until in log.read_text() or popen.poll() is not None, timeout=60)
+        assert not until or popen.poll() is None, log.read_text()
         yield server
     finally:
         # Not SIGTERM: that waits for idle connections, and there may be a thousand.
