@@ -17,6 +17,8 @@ from typing import IO, Any
 
 import requests
 
+from alibroker.etcd.lock import Lock
+
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "gunicorn.conf.py"
 
@@ -30,7 +32,10 @@ class StartError(Exception):
 
 
 class Process:
-    """A child process that ends with this one, whatever ends this one."""
+    """A child process that ends with this one, whatever ends this one.
+
+    Until it has ended it holds `lock`, so that others can tell that it has.
+    """
 
     def __init__(
         self,
@@ -40,6 +45,7 @@ class Process:
         *,
         cwd: Path | None = None,
         stderr: IO[bytes] | None = None,
+        lock: Lock | None = None,
     ) -> None:
         self.name = name
         setpriv = shutil.which("setpriv")
@@ -53,6 +59,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,
+            pass_fds=(lock.descriptor,) if lock else (),
         )
         self.first_line: str = ""
         self._said = threading.Event()
@@ -122,6 +129,7 @@ class Sandbox:
         port: int = 0,
         options: tuple[str, ...] = (),
         stderr: IO[bytes] | None = None,
+        lock: Lock | None = None,
     ) -> None:
         self.key = key
         command = [sys.executable, "-m", "alibroker.sandbox", "--port", str(port)]
@@ -131,7 +139,7 @@ class Sandbox:
             "SANDBOX_ACCESS_KEY_SECRET": key[1],
         }
         command += ["--data-dir", str(data_dir), *options]
-        self.process = Process("the sandbox", command, environment, stderr=stderr)
+        self.process = Process("the sandbox", command, environment, stderr=stderr, lock=lock)
         self.url: str = json.loads(self.process.wait_for_line())["url"]
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
@@ -154,12 +162,20 @@ class Sandbox:
 class Broker:
     """The broker under gunicorn as a process."""
 
-    def __init__(self, settings: Mapping[str, str], *, stderr: IO[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        *,
+        stderr: IO[bytes] | None = None,
+        lock: Lock | None = None,
+    ) -> None:
         self.bind = settings["ALIBROKER_BIND"]
         self.url = f"http://{self.bind}"
         command = [sys.executable, "-m", "gunicorn", "--config", str(CONFIG)]
         environment = {**_bare_environment(), **settings}
-        self.process = Process("the broker", command, environment, cwd=ROOT, stderr=stderr)
+        self.process = Process(
+            "the broker", command, environment, cwd=ROOT, stderr=stderr, lock=lock
+        )
 
     def wait_until_ready(self, timeout: float = START_TIMEOUT) -> None:
         """Wait until it takes changes.

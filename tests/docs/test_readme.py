@@ -14,6 +14,7 @@ from waiting import eventually
 from world import USER, World
 
 from alibroker.actors.settings import EngineSettings
+from alibroker.cli import login
 from alibroker.http.settings import EdgeSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,31 +84,24 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_the_first_database_with_curl(tmp_path: Path) -> None:
-    script = block("sh", "curl").replace('"$ALIBROKER_USERNAME:$ALIBROKER_PASSWORD"', '"$USERPASS"')
+def test_the_first_database_with_curl_pasted_as_it_stands(tmp_path: Path) -> None:
     world = World(tmp_path)
     try:
-        script = script.replace("http://127.0.0.1:8005", world.broker.url)
-        first, poll, rest = re.split(r"(broker \$URL/\S+/last_operation)[^\n]*", script)
-
-        def run(text: str) -> str:
-            done = subprocess.run(
-                ["bash", "-c", text],
-                env={**os.environ, "USERPASS": ":".join(USER)},
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            return done.stdout
-
-        head, _, commands = first.partition("\nbroker ")
-        printed = run(f"{head}\nbroker {commands}")
-        assert '"services"' in printed
-        assert '"operation"' in printed
-        eventually(lambda: "succeeded" in run(f"{head}\n{poll}"), timeout=60)
-        printed = run(f"{head}\n{rest}")
-        for name in ("host", "port", "username", "password"):
-            assert f'"{name}"' in printed
+        (tmp_path / "data").mkdir(exist_ok=True)
+        user = dict(zip(login.PLATFORM, USER, strict=True))
+        login.write(tmp_path / "data" / "login", login.lines(user, world.broker.url))
+        done = subprocess.run(
+            ["sh", "-e", "-c", block("sh", "curl")],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=90,
+        )
+        for name in ("services", "operation", "state", "host", "port", "username", "password"):
+            assert f'"{name}"' in done.stdout, name
+        assert '"error"' not in done.stdout
         eventually(lambda: world.left() == {}, timeout=60)
     finally:
         world.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
@@ -19,33 +21,34 @@ from world import PLACE, RDS
 
 from alibroker.cli.processes import CONFIG, ROOT, free_port
 
+_numbers = itertools.count()
+
 
 class Run:
     """`alibroker run` as a process, and what it has printed."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.port = free_port()
-        environment = {
-            **{name: value for name, value in os.environ.items() if "ALIBROKER" not in name},
-            "ALIBROKER_BIND": f"127.0.0.1:{self.port}",
+    def __init__(self, data_dir: Path, settings: dict[str, str] | None = None) -> None:
+        self.settings = settings or {
+            "ALIBROKER_BIND": f"127.0.0.1:{free_port()}",
             "ALIBROKER_SANDBOX_PORT": str(free_port()),
             "ALIBROKER_DATA_DIR": str(data_dir),
             "PYTHONUNBUFFERED": "1",
         }
-        self.output = (data_dir.parent / f"run-{self.port}.txt").open("wb+")
+        others = {name: value for name, value in os.environ.items() if "ALIBROKER" not in name}
+        self.output = (data_dir.parent / f"run-{next(_numbers)}.txt").open("wb+")
         self.popen = subprocess.Popen(
             [sys.executable, "-m", "alibroker.cli.main", "run"],
-            env=environment,
+            env={**others, **self.settings},
             stdout=self.output,
             stderr=subprocess.STDOUT,
         )
+
+    def ready(self) -> Self:
         eventually(lambda: "is ready at" in self.printed() or self.popen.poll(), timeout=60)
-        printed = self.printed()
-        self.url = re.search(r"is ready at (\S+)", printed)[1]  # type: ignore[index]
-        self.user = (
-            re.search(r"user +(\S+)", printed)[1],  # type: ignore[index]
-            re.search(r"password +(\S+)", printed)[1],  # type: ignore[index]
-        )
+        exports = dict(re.findall(r"export (\w+)=(\S+)", self.printed()))
+        self.url = exports["ALIBROKER_URL"]
+        self.user = exports["ALIBROKER_USERNAME"], exports["ALIBROKER_PASSWORD"]
+        return self
 
     def printed(self) -> str:
         return Path(self.output.name).read_text()
@@ -85,7 +88,7 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_what_was_provisioned_is_there_again_after_ctrl_c(data_dir: Path) -> None:
-    first = Run(data_dir)
+    first = Run(data_dir).ready()
     path = "/v2/service_instances/i1"
     answer = first.request("PUT", f"{path}?accepts_incomplete=true", {**RDS, **PLACE})
     assert answer.status_code == 202
@@ -96,16 +99,45 @@ def test_what_was_provisioned_is_there_again_after_ctrl_c(data_dir: Path) -> Non
 
     assert "Stopped." in Path(first.output.name).read_text()
     eventually(lambda: not any(one.is_running() for one in processes))
-    second = Run(data_dir)
+    second = Run(data_dir).ready()
+    assert second.user == first.user
     eventually(lambda: second.state(path) == "succeeded", timeout=60)
     second.stop()
 
 
-def test_nothing_outlives_a_launcher_that_is_killed(data_dir: Path) -> None:
-    run = Run(data_dir)
-    processes = run.processes()
-    run.stop(signal.SIGKILL)
+def test_one_that_is_killed_leaves_nothing_and_does_not_hinder_the_next(data_dir: Path) -> None:
+    killed = Run(data_dir).ready()
+    processes = killed.processes()
+    another = Run(data_dir, killed.settings)
+    another.stop(signal.SIGCONT)
+    assert f"Process {killed.popen.pid} runs on {data_dir} already" in another.printed()
+
+    (sandbox,) = (one for one in processes if "alibroker.sandbox" in one.cmdline())
+    sandbox.suspend()
+    killed.stop(signal.SIGKILL)
+    following = Run(data_dir, killed.settings)
+    eventually(lambda: "its processes are still ending; waiting" in following.printed())
+    sandbox.resume()
     eventually(lambda: not any(one.is_running() for one in processes), timeout=40)
+    assert following.ready().user == killed.user
+    following.stop()
+
+
+def test_what_it_prints_can_be_pasted(data_dir: Path, tmp_path: Path) -> None:
+    run = Run(data_dir).ready()
+    printed = run.printed().partition("Paste this into another terminal")[2]
+    commands = re.findall(r"^  (export .*|curl .*)$", printed, flags=re.MULTILINE)
+    for script in ("\n".join(commands), f". {data_dir}/login\n{commands[-1]}"):
+        done = subprocess.run(
+            ["sh", "-c", script],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert '"services"' in done.stdout
+    run.stop()
 
 
 def test_the_demo_is_right_in_every_step() -> None:
