@@ -22,6 +22,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds within which the operation has to end (the plan's `maximum_polling_duration`)."""
     accepts_incomplete: bool = False
     """Whether the platform is content with an answer before the operation has ended."""
+    asynchronous_only: bool = False
+    """Whether the plan cannot do it before it answers."""
     requested_by: str = ""
 
     @property
@@ -43,11 +45,12 @@ class Provision(Command, frozen=True, kw_only=True):
 class Update(Command, frozen=True, kw_only=True):
     """Change an instance (OSB, Updating); what is empty stays as it is.
 
-    `parameters` are merged into those in force, member by member.
+    `parameters` are merged into those in force, member by member; `unset` are taken out of them.
     """
 
     context: Json = NOTHING
     parameters: Json = NOTHING
+    unset: frozenset[str] = frozenset()
     maintenance_version: str = ""
     may_change_plan: bool = False
     may_change_parameters: bool = False
@@ -129,6 +132,8 @@ class Verdict(enum.StrEnum):
     """The instance still has bindings."""
     UNUSABLE = "unusable"
     """The instance cannot take bindings."""
+    ASYNC_REQUIRED = "async required"
+    """It takes longer than the platform is ready to wait."""
     UNSUPPORTED = "unsupported"
     """The change is not offered."""
     FULL = "full"

@@ -10,11 +10,13 @@ from alibroker.actors.commands import (
     Adopt,
     Answer,
     Bind,
+    Command,
     Decision,
     Deprovision,
     Provision,
     Unbind,
     Update,
+    Verdict,
 )
 from alibroker.actors.messages import Change, StepReport
 from alibroker.actors.records import Key, Record
@@ -52,8 +54,21 @@ class Write:
 
 
 def decide(view: View, change: Change, now: float) -> Decision:
-    """Put the lifecycle's question about a command to the records."""
+    """Put the lifecycle's question about a command to the records.
+
+    Whether the platform has to wait for something is only known once there is something to do.
+    """
     command = change.command
+    needed = depends_on(change)
+    if any(key in needed or _is_within(key, command) for key in view.unreadable):
+        return lifecycle.refused(Verdict.UNREADABLE, "")
+    decision = _decide(view, command, now)
+    if decision.answer.goes_on and command.asynchronous_only and not command.accepts_incomplete:
+        return lifecycle.refused(Verdict.ASYNC_REQUIRED, "")
+    return decision
+
+
+def _decide(view: View, command: Command, now: float) -> Decision:
     instance = view.instance(command.instance_id)
     match command:
         case Provision():
@@ -73,6 +88,11 @@ def decide(view: View, change: Change, now: float) -> Decision:
         case Adopt():
             return adopt(instance, view.get(command.key), command, now)
     raise TypeError(type(command).__name__)
+
+
+def _is_within(key: Key, command: Command) -> bool:
+    """Whether it is a binding of an instance that is to be deleted."""
+    return isinstance(command, Deprovision) and key.instance_id == command.instance_id
 
 
 def depends_on(item: Item) -> set[Key]:

@@ -69,7 +69,11 @@ def update(instance: Instance | None, command: Update, now: float) -> Decision:
         maintenance_version=command.maintenance_version or instance.maintenance_version,
         context=command.context or instance.context,
     )
-    parameters = {**instance.private.parameters, **command.parameters}
+    parameters = {
+        name: value
+        for name, value in {**instance.private.parameters, **command.parameters}.items()
+        if name not in command.unset
+    }
     if instance.operation.in_progress:
         same = (
             instance.wanted is not None
@@ -105,10 +109,14 @@ def update(instance: Instance | None, command: Update, now: float) -> Decision:
 def deprovision(
     instance: Instance | None, bindings: Iterable[Binding], command: Deprovision, now: float
 ) -> Decision:
-    """Decide on a request to delete an instance; one that is being created stops being created."""
+    """Decide on a request to delete an instance; one that is being created stops being created.
+
+    Soon after a change of plan, or of one whose answer was lost, platforms may name the old one.
+    """
     if instance is None or instance.status is Status.DELETED:
         return refused(Verdict.GONE, f"There is no instance {command.instance_id}.")
-    if (instance.service_id, instance.plan_id) != (command.service_id, command.plan_id):
+    plans = (instance.plan_id, *instance.earlier_plans)
+    if instance.service_id != command.service_id or command.plan_id not in plans:
         return refused(Verdict.MISMATCH, "service_id or plan_id are not those of the instance.")
     if instance.status is Status.UPDATING:
         return _busy(instance)
@@ -135,6 +143,8 @@ def bind(
         return refused(Verdict.UNKNOWN, f"There is no instance {command.instance_id}.")
     matches = (instance.service_id, instance.plan_id) == (command.service_id, command.plan_id)
     if binding is not None and binding.status is not Status.DELETED:
+        # It may have been made before a change of the instance's plan; its repeat names either.
+        matches |= (binding.service_id, binding.plan_id) == (command.service_id, command.plan_id)
         same = matches and _same_binding(binding, command)
         again = binding.status is Status.CREATION_FAILED and same and binding.clean
         if not again:
@@ -164,7 +174,7 @@ def bind(
             instance_id=command.instance_id,
             binding_id=command.binding_id,
             service_id=command.service_id,
-            plan_id=command.plan_id,
+            plan_id=instance.plan_id,
             bind_resource=bind_resource,
             context=command.context,
             predecessor_binding_id=command.predecessor_binding_id,
@@ -271,7 +281,7 @@ def _same_binding(binding: Binding, command: Bind) -> bool:
 
 def _scope(bind_resource: Any) -> dict[str, Any]:
     """Return what the credentials are for, which is what makes two bind requests the same."""
-    return {name: bind_resource[name] for name in ("app_guid", "route") if name in bind_resource}
+    return {name: bind_resource[name] for name in ("app_guid", "route") if bind_resource.get(name)}
 
 
 def started(record: Record) -> Decision:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from alibroker.actors.commands import Again, Report
 from alibroker.actors.records import (
     DELETIONS,
+    MAX_EARLIER_PLANS,
     Binding,
     Instance,
     Operation,
@@ -34,6 +35,8 @@ FREE_CHAIN = 50
 CHAIN_PAUSE = 0.25
 """Seconds from one to the next in a longer row: a plugin that never waits must not keep workers and
 store from the others."""
+MAX_REASON = 1_000
+"""Characters of what a step said that are kept where other texts are put around it."""
 
 
 def advance(record: R, report: Report, now: float) -> R | None:
@@ -53,7 +56,13 @@ def advance(record: R, report: Report, now: float) -> R | None:
             tries = operation.tries + 1
             pause = _back_off(operation.id, tries, result.after)
             description = f"{result.reason} Trying again."
-            taken = replace(taken, tries=tries, due_at=now + pause, description=description)
+            taken = replace(
+                taken,
+                tries=tries,
+                due_at=now + pause,
+                description=description,
+                last_word=_bounded(result.reason),
+            )
             unanswered = result.unanswered and not operation.removing
             unanswered_at = now if unanswered else record.unanswered_at
             return replace(record, operation=taken, unanswered_at=unanswered_at)
@@ -94,12 +103,17 @@ def next_deadline(operation: Operation) -> float:
 
 
 def expire(record: R, now: float) -> R | None:
-    """End what has taken too long: a creation is undone first. None if there is time left."""
+    """End what has taken too long: a creation is undone first. None if there is time left.
+
+    What its latest step said is kept: it is why the operation took too long.
+    """
     operation = record.operation
     if not operation.in_progress or now < next_deadline(operation):
         return None
     late = replace(operation, step=operation.step + 1, due_at=now, tries=0, poll_after=0.0)
     spent = f"It did not end within {round(now - operation.started_at)} seconds."
+    if operation.last_word:
+        spent += f" Last: {operation.last_word}"
     if operation.creating and not operation.undoing and now < operation.deadline:
         return _undo(record, late, spent, now)
     reason = spent
@@ -132,7 +146,12 @@ def _going_on(record: R, taken: Operation, result: InProgress, now: float) -> R:
     if chain > FREE_CHAIN:
         due_at = max(now, operation.due_at + CHAIN_PAUSE)
     taken = replace(
-        taken, description=description, chain=chain, due_at=due_at, poll_after=result.poll_after
+        taken,
+        description=description,
+        chain=chain,
+        due_at=due_at,
+        poll_after=result.poll_after,
+        last_word=_bounded(result.description),
     )
     record = replace(
         record,
@@ -146,7 +165,12 @@ def _going_on(record: R, taken: Operation, result: InProgress, now: float) -> R:
 
 
 def _undo(record: R, operation: Operation, reason: str, now: float) -> R:
-    undoing = replace(operation, failure=reason, description=f"{reason} Removing what was created.")
+    undoing = replace(
+        operation,
+        failure=reason,
+        description=f"{reason} Removing what was created.",
+        last_word="",
+    )
     record = replace(record, operation=undoing, private=replace(record.private, state=NOTHING))
     return noted(record, now, f"{operation.kind} failed: {reason}")
 
@@ -172,12 +196,17 @@ def _succeeded(record: R, operation: Operation, result: Succeeded, now: float) -
             endpoints=result.endpoints,
             private=replace(ended.private, credentials=result.credentials),
         )
-    wanted = record.wanted if isinstance(record, Instance) else None
-    if wanted is None:
+    if not isinstance(record, Instance) or not isinstance(ended, Instance) or not record.wanted:
         return ended
+    wanted = record.wanted
+    earlier_plans = ended.earlier_plans
+    if wanted.plan_id != ended.plan_id:
+        others = (plan_id for plan_id in earlier_plans if plan_id != ended.plan_id)
+        earlier_plans = (*others, ended.plan_id)[-MAX_EARLIER_PLANS:]
     return replace(
         ended,
         plan_id=wanted.plan_id,
+        earlier_plans=earlier_plans,
         maintenance_version=wanted.maintenance_version,
         context=wanted.context,
         private=replace(ended.private, parameters=record.private.wanted),
@@ -188,7 +217,13 @@ def _ended(
     record: R, operation: Operation, state: OperationState, description: str, now: float
 ) -> R:
     ended = replace(
-        operation, state=state, description=description, failure="", due_at=0.0, ended_at=now
+        operation,
+        state=state,
+        description=description,
+        failure="",
+        last_word="",
+        due_at=0.0,
+        ended_at=now,
     )
     private = replace(record.private, state=NOTHING, wanted=NOTHING)
     record = replace(record, operation=ended, private=private)
@@ -209,6 +244,10 @@ def _absorbed(record: R, report: Report, now: float) -> R | None:
     return noted(
         replace(record, resource=merged, clean=False), now, "a step ended after it was given up"
     )
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 1] + "…"
 
 
 def _back_off(operation_id: str, tries: int, after: float | None) -> float:

@@ -19,6 +19,7 @@ R = TypeVar("R", bound="Record")
 SCHEMA = 1
 DELETIONS = (OperationKind.DEPROVISION, OperationKind.UNBIND)
 MAX_EVENTS = 20
+MAX_EARLIER_PLANS = 10
 
 
 class OperationState(enum.StrEnum):
@@ -77,6 +78,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     due_at: float = 0.0
     poll_after: float = 0.0
     """Seconds between looks at the cloud while the operation waits for it; 0 if a step is due."""
+    last_word: str = ""
+    """What its latest step said: the reason to try again, or what it waits for."""
     failure: str = ""
     """Why the operation fails; set while what it had created is being removed."""
     ended_at: float = 0.0
@@ -180,6 +183,8 @@ class Instance(Record, frozen=True, kw_only=True):
     """Whether new bindings make sense (OSB `instance_usable`)."""
     maintenance_version: str = ""
     """The version of the plan that the instance runs with (OSB, Maintenance Info)."""
+    earlier_plans: tuple[str, ...] = ()
+    """Ids of the plans that it had before, the latest last: a platform may not know better yet."""
     wanted: Wanted | None = None
 
 

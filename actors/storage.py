@@ -179,6 +179,7 @@ class Storage(Actor):
             self._view.put(record.key, record, value)
             self._timers.set(record)
             count += 1
+        self._view.unreadable = frozenset(self._store.unreadable)
         self._view.complete = True
         resumed = self._hand_out_all()
         if self._store.outdated:
@@ -307,10 +308,6 @@ class Storage(Actor):
 
     def _decide_change(self, change: Change) -> Write | None:
         if change.reply.done():
-            return None
-        unreadable = self._store.unreadable
-        if unreadable and not unreadable.isdisjoint(depends_on(change)):
-            resolve(change.reply, Answer(Verdict.UNREADABLE))
             return None
         try:
             decision = decide(self._view, change, time.time())

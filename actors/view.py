@@ -28,6 +28,8 @@ class View:
         """What an operator has to mend before the store can be used."""
         self.waits_for = ""
         """What the store cannot be used for want of; empty while it can be."""
+        self.unreadable: frozenset[Key] = frozenset()
+        """What there is a record of that cannot be read."""
         self._decode: Decode | None = None
         self._instances: dict[str, Record | bytes] = {}
         self._bindings: dict[str, dict[str, Record | bytes]] = {}

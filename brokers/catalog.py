@@ -13,7 +13,7 @@ from alibroker.brokers.api import Json, OperationKind, Plan, ServiceOffering
 from alibroker.brokers.contract import Plugin
 from alibroker.brokers.documents import CatalogError
 from alibroker.brokers.offerings import faults, load_offerings
-from alibroker.brokers.schemas import compile_schema, describe_faults, published_schemas
+from alibroker.brokers.schemas import compile_schema, describe_faults, not_given, published_schemas
 
 __all__ = ["Catalog", "CatalogError", "Service", "load_offerings"]
 
@@ -89,6 +89,18 @@ class Catalog:
         offering, plan = self._plans[plan_id]
         return offering.plan_updateable if plan.plan_updateable is None else plan.plan_updateable
 
+    def not_given(self, plan_id: str, kind: OperationKind, parameters: Json) -> frozenset[str]:
+        """Return the names of parameters that are null and thereby not given, or to be taken back.
+
+        What a new instance has to have cannot be taken back.
+        """
+        check = self._checks.get((plan_id, kind))
+        if check is None:
+            return frozenset()
+        _, schema = self._checks.get((plan_id, OperationKind.PROVISION), check)
+        needed = schema.get("required", ()) if kind is OperationKind.UPDATE else ()
+        return not_given(*check, parameters) - frozenset(needed)
+
     def check_parameters(self, plan_id: str, kind: OperationKind, parameters: Json) -> str | None:
         """Return what to change in the parameters of a request, or None if they may stay.
 
@@ -110,4 +122,8 @@ def _published(offering: ServiceOffering) -> dict[str, Any] | None:
     for plan in document["plans"]:
         for name in _UNPUBLISHED:
             plan.pop(name, None)
+        # Clients whose booleans know no absence read a missing one as false.
+        for name in ("bindable", "plan_updateable"):
+            if plan.get(name) is None:
+                plan[name] = getattr(offering, name)
     return document

@@ -91,6 +91,19 @@ def _references(node: Any) -> Iterator[str]:
             yield from _references(child)
 
 
+def not_given(validator: jsonschema_rs.Validator, schema: Json, parameters: Json) -> frozenset[str]:
+    """Return the names of parameters that are null where the schema wants none, or another value.
+
+    It is how a form, or a platform written in Go, says that a parameter is not to be there.
+    """
+    absent = frozenset(name for name, value in parameters.items() if value is None)
+    if not absent:
+        return absent
+    faults = validator.iter_errors(dict(parameters))
+    refused = {fault.instance_path[0] for fault in faults if len(fault.instance_path) == 1}
+    return absent & refused - frozenset(schema.get("required", ()))
+
+
 def describe_faults(
     validator: jsonschema_rs.Validator, schema: Json, parameters: Json
 ) -> str | None:

@@ -15,7 +15,7 @@ from alibroker.actors.commands import Answer, Command, Verdict
 from alibroker.actors.records import Operation, OperationState, Record
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING
-from alibroker.http.errors import CONCURRENCY, OsbError
+from alibroker.http.errors import ASYNC_REQUIRED, CONCURRENCY, OsbError
 
 RETRY_AFTER: Final = {"Retry-After": "5"}
 POLL_INTERVAL: Final = 5.0
@@ -31,6 +31,7 @@ REFUSALS: Final[dict[Verdict, tuple[int, str, str]]] = {
     Verdict.BINDINGS_LEFT: (422, "BindingsExist", ""),
     # Not 422: with an unknown code that makes platforms delete what they asked for.
     Verdict.UNUSABLE: (400, "InstanceUnusable", ""),
+    Verdict.ASYNC_REQUIRED: (422, "AsyncRequired", ASYNC_REQUIRED),
     Verdict.UNSUPPORTED: (422, "NotSupported", ""),
     # Not 5xx: that makes platforms delete what they asked for.
     Verdict.FULL: (429, "TooManyRequests", ""),

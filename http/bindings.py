@@ -8,21 +8,20 @@ from typing import Any
 import falcon.asgi
 
 from alibroker.actors.commands import Bind, Unbind
-from alibroker.actors.records import Binding, Status
+from alibroker.actors.records import Binding, Key
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING, OperationKind
 from alibroker.http.answers import ask, send, send_last_operation, send_outcome
 from alibroker.http.bodies import BindBody, checked_id, read_body, required_query
 from alibroker.http.checks import (
-    check_asynchronous,
     check_known,
-    check_parameters,
     common,
+    given_parameters,
     offered_plan,
     without_secrets,
 )
 from alibroker.http.errors import REQUIRES_APP, OsbError, bad_request
-from alibroker.http.instances import check_not_gone, not_found
+from alibroker.http.instances import check_not_gone, check_there, gone, not_found, unknown
 from alibroker.http.settings import EdgeSettings
 
 
@@ -49,10 +48,9 @@ class ServiceBinding:
             raise bad_request("Instances of this plan cannot be bound.")
         if body.predecessor_binding_id is not None and not plan.binding_rotatable:
             raise bad_request("Bindings of this plan cannot be rotated: bind without predecessor.")
-        incomplete = check_asynchronous(req, plan, OperationKind.BIND)
         parameters = body.parameters or NOTHING
         if parameters or body.predecessor_binding_id is None:
-            check_parameters(catalog, plan.id, OperationKind.BIND, parameters)
+            parameters, _ = given_parameters(catalog, plan.id, OperationKind.BIND, parameters)
         bind_resource = dict(body.bind_resource or NOTHING)
         if body.app_guid is not None:
             bind_resource.setdefault("app_guid", body.app_guid)
@@ -67,7 +65,7 @@ class ServiceBinding:
             context=body.context or NOTHING,
             parameters=parameters,
             predecessor_binding_id=body.predecessor_binding_id or "",
-            **common(req, plan, incomplete=incomplete),
+            **common(req, plan, OperationKind.BIND),
         )
         answer = await ask(self._system, command, self._settings.response_timeout)
         binding = answer.record
@@ -78,7 +76,9 @@ class ServiceBinding:
             send_outcome(resp, answer, done=201)
 
     def _offer(self, body: BindBody, instance_id: str) -> tuple[str, str]:
-        """Return service and plan; those that a rotation leaves out are its predecessor's.
+        """Return service and plan; those that a rotation leaves out are the instance's.
+
+        Not the predecessor's: the plan may have changed since that was made.
 
         Raises:
             OsbError: 400, an id is missing.
@@ -89,8 +89,9 @@ class ServiceBinding:
             predecessor = view.binding(instance_id, body.predecessor_binding_id)
             if predecessor is None:
                 raise bad_request("predecessor_binding_id is not a binding of this instance.")
-            service_id = service_id or predecessor.service_id
-            plan_id = plan_id or predecessor.plan_id
+            owner = view.instance(instance_id) or predecessor
+            service_id = service_id or owner.service_id
+            plan_id = plan_id or owner.plan_id
         for name, value in (("service_id", service_id), ("plan_id", plan_id)):
             if value is None:
                 raise bad_request(f"The body has to name `{name}`.")
@@ -105,8 +106,7 @@ class ServiceBinding:
     ) -> None:
         """Fetch: the only way to the credentials of an asynchronous bind."""
         binding = _find(self._system, instance_id, binding_id)
-        if not binding.created or binding.status is Status.DELETED:
-            raise OsbError(404, "NotFound", f"Binding {binding_id} is not there (yet).")
+        check_there(binding, f"Binding {binding_id}")
         plan = self._system.catalog.plan(binding.service_id, binding.plan_id)
         parameters = without_secrets(plan, "service_binding", binding.private.parameters)
         more = {"parameters": parameters} if parameters else {}
@@ -123,19 +123,19 @@ class ServiceBinding:
         binding = self._system.view.binding(
             checked_id("instance_id", instance_id), checked_id("binding_id", binding_id)
         )
-        if binding is None and self._system.view.complete:
-            raise OsbError(410, "Gone", f"There is no binding {binding_id}.")
+        if binding is None:
+            absent = gone(f"There is no binding {binding_id}.")
+            raise unknown(self._system, Key(instance_id, binding_id), absent)
         service_id = required_query(req, "service_id")
         plan_id = required_query(req, "plan_id")
         check_known(self._system.catalog, binding, service_id, plan_id)
         plan = self._system.catalog.plan(service_id, plan_id)
-        incomplete = check_asynchronous(req, plan, OperationKind.UNBIND)
         command = Unbind(
             instance_id=instance_id,
             binding_id=binding_id,
             service_id=service_id,
             plan_id=plan_id,
-            **common(req, plan, incomplete=incomplete),
+            **common(req, plan, OperationKind.UNBIND),
         )
         answer = await ask(self._system, command, self._settings.response_timeout)
         send_outcome(resp, answer, done=200)
@@ -174,5 +174,6 @@ def _find(system: BrokerSystem, instance_id: str, binding_id: str) -> Binding:
         checked_id("instance_id", instance_id), checked_id("binding_id", binding_id)
     )
     if binding is None:
-        raise not_found(system, f"There is no binding {binding_id}.")
+        absent = not_found(f"There is no binding {binding_id}.")
+        raise unknown(system, Key(instance_id, binding_id), absent)
     return binding

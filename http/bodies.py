@@ -18,7 +18,9 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 Object = dict[str, Any]
 MAX_DEPTH = 50
 MAX_ID = 512
-MAX_DIGITS = 20
+MAX_DIGITS = 300
+_OWN_OBJECTS = frozenset({"bind_resource", "maintenance_info"})
+"""Members whose members the API defines; those of others are the platform's and the plan's own."""
 
 
 class MaintenanceInfo(msgspec.Struct, frozen=True):
@@ -72,15 +74,23 @@ async def read_body(req: falcon.asgi.Request, kind: type[B], max_bytes: int) -> 
 
     Raises:
         OsbError: 400 or 413; the description says what to change, and repeats no value.
+
+    What is empty is not given: platforms written in Go send `""` and `null` for absent members.
     """
     content_type = (req.content_type or falcon.MEDIA_JSON).partition(";")[0].strip().lower()
     if content_type != falcon.MEDIA_JSON:
         raise bad_request("The Content-Type has to be application/json.")
     document = strict_json(await _read(req, max_bytes))
+    if isinstance(document, dict):
+        document = _given(document)
     try:
-        return msgspec.convert(document, type=kind)
+        body = msgspec.convert(document, type=kind)
     except msgspec.ValidationError as ex:
         raise bad_request(f"The body is not as it should be: {ex}.") from None
+    # A context is the platform's own, whatever is in it; parameters go on to others.
+    if not _fits_64_bits(getattr(body, "parameters", None)):
+        raise bad_request("The parameters have a number that needs more than 64 bits.")
+    return body
 
 
 def strict_json(data: bytes) -> Any:
@@ -145,6 +155,15 @@ def accepts_incomplete(req: falcon.asgi.Request) -> bool:
     return query(req, "accepts_incomplete") == "true"
 
 
+def _given(members: dict[str, Any]) -> dict[str, Any]:
+    """Return the members that say something, of the API's own nested objects as well."""
+    given = {name: value for name, value in members.items() if value is not None and value != ""}
+    for name in _OWN_OBJECTS & given.keys():
+        if isinstance(given[name], dict):
+            given[name] = _given(given[name])
+    return given
+
+
 def _distinct(members: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(members)
     if len(found) != len(members):
@@ -153,9 +172,17 @@ def _distinct(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _bounded_int(text: str) -> int:
-    if len(text) <= MAX_DIGITS and -(2**63) <= (number := int(text)) < 2**63:
-        return number
-    raise bad_request("The body has a number that needs more than 64 bits.")
+    if len(text) <= MAX_DIGITS:
+        return int(text)
+    raise bad_request(f"The body has a number of more than {MAX_DIGITS} digits.")
+
+
+def _fits_64_bits(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_fits_64_bits, value.values()))
+    if isinstance(value, list):
+        return all(map(_fits_64_bits, value))
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def _finite(text: str) -> float:

@@ -12,7 +12,7 @@ from alibroker.actors.records import Record
 from alibroker.brokers.api import Json, OperationKind, Plan
 from alibroker.brokers.catalog import Catalog
 from alibroker.http.bodies import MaintenanceInfo, accepts_incomplete
-from alibroker.http.errors import ASYNC_REQUIRED, OsbError, bad_request
+from alibroker.http.errors import OsbError, bad_request
 
 _SECRET = re.compile(r"secret|password|token|accesskey", re.IGNORECASE)
 
@@ -56,20 +56,9 @@ def check_known(catalog: Catalog, record: Record | None, service_id: str, plan_i
     Raises:
         OsbError: 400.
     """
-    if record is None or (record.service_id, record.plan_id) != (service_id, plan_id):
+    plans = () if record is None else (record.plan_id, *getattr(record, "earlier_plans", ()))
+    if record is None or record.service_id != service_id or plan_id not in plans:
         offered_plan(catalog, service_id, plan_id)
-
-
-def check_asynchronous(req: falcon.asgi.Request, plan: Plan | None, kind: OperationKind) -> bool:
-    """Return whether the platform accepts an incomplete operation.
-
-    Raises:
-        OsbError: 422 AsyncRequired, it does not, and the plan cannot do without.
-    """
-    incomplete = accepts_incomplete(req)
-    if not incomplete and plan is not None and kind in plan.asynchronous_only:
-        raise OsbError(422, "AsyncRequired", ASYNC_REQUIRED)
-    return incomplete
 
 
 def check_maintenance_info(plan: Plan, info: MaintenanceInfo | None) -> str:
@@ -101,15 +90,23 @@ def takes_parameters(plan: Plan | None) -> bool:
     return bool(plan and plan.schemas.get("service_instance", {}).get("update"))
 
 
-def check_parameters(catalog: Catalog, plan_id: str, kind: OperationKind, parameters: Json) -> None:
+def given_parameters(
+    catalog: Catalog, plan_id: str, kind: OperationKind, parameters: Json
+) -> tuple[Json, frozenset[str]]:
     """Hold the parameters against the plan's schema.
+
+    Returns those that are given, and the names of those that are null where the schema has no null:
+    they are not given, and an update takes them back.
 
     Raises:
         OsbError: 400.
     """
-    complaint = catalog.check_parameters(plan_id, kind, parameters)
+    absent = catalog.not_given(plan_id, kind, parameters)
+    given = {name: value for name, value in parameters.items() if name not in absent}
+    complaint = catalog.check_parameters(plan_id, kind, given)
     if complaint is not None:
         raise bad_request(complaint)
+    return given, absent
 
 
 def without_secrets(plan: Plan | None, of: str, parameters: Json) -> dict[str, Any]:
@@ -126,11 +123,12 @@ def without_secrets(plan: Plan | None, of: str, parameters: Json) -> dict[str, A
     }
 
 
-def common(req: falcon.asgi.Request, plan: Plan | None, *, incomplete: bool) -> dict[str, Any]:
+def common(req: falcon.asgi.Request, plan: Plan | None, kind: OperationKind) -> dict[str, Any]:
     """Return the members that all commands have, but for the ids."""
     return {
         "operation_id": uuid.uuid4().hex,
         "duration": float(plan.maximum_polling_duration if plan else 3600),
-        "accepts_incomplete": incomplete,
+        "accepts_incomplete": accepts_incomplete(req),
+        "asynchronous_only": plan is not None and kind in plan.asynchronous_only,
         "requested_by": req.context.requested_by,
     }

@@ -7,11 +7,11 @@ from typing import Any
 
 import falcon.asgi
 
-from alibroker.actors.commands import Answer, Deprovision, Provision, Update
-from alibroker.actors.records import Record, Status
+from alibroker.actors.commands import Answer, Deprovision, Provision, Update, Verdict
+from alibroker.actors.records import Key, Record, Status
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING, OperationKind
-from alibroker.http.answers import ask, send, send_last_operation, send_outcome
+from alibroker.http.answers import REFUSALS, ask, send, send_last_operation, send_outcome
 from alibroker.http.bodies import (
     ProvisionBody,
     UpdateBody,
@@ -20,12 +20,11 @@ from alibroker.http.bodies import (
     required_query,
 )
 from alibroker.http.checks import (
-    check_asynchronous,
     check_known,
     check_maintenance_info,
-    check_parameters,
     check_sold,
     common,
+    given_parameters,
     maintenance_version,
     offered_plan,
     takes_parameters,
@@ -49,10 +48,10 @@ class ServiceInstance:
         body = await read_body(req, ProvisionBody, self._settings.max_body)
         plan = offered_plan(self._system.catalog, body.service_id, body.plan_id)
         check_sold(plan, self._system.view.instance(instance_id))
-        incomplete = check_asynchronous(req, plan, OperationKind.PROVISION)
         check_maintenance_info(plan, body.maintenance_info)
-        parameters = body.parameters or NOTHING
-        check_parameters(self._system.catalog, plan.id, OperationKind.PROVISION, parameters)
+        parameters, _ = given_parameters(
+            self._system.catalog, plan.id, OperationKind.PROVISION, body.parameters or NOTHING
+        )
         command = Provision(
             instance_id=checked_id("instance_id", instance_id),
             service_id=body.service_id,
@@ -62,7 +61,7 @@ class ServiceInstance:
             context=body.context or NOTHING,
             parameters=parameters,
             maintenance_version=maintenance_version(plan),
-            **common(req, plan, incomplete=incomplete),
+            **common(req, plan, OperationKind.PROVISION),
         )
         answer = await ask(self._system, command, self._settings.response_timeout)
         self._send(resp, answer, ended=201)
@@ -81,24 +80,21 @@ class ServiceInstance:
             check_sold(offered_plan(catalog, body.service_id, body.plan_id), instance)
         plan = catalog.plan(body.service_id, body.plan_id or current_id)
         current = catalog.plan(body.service_id, current_id)
-        parameters = body.parameters or NOTHING
-        changes = bool(parameters) or (body.plan_id or current_id) != current_id
-        if body.maintenance_info is not None and instance is not None:
-            changes |= body.maintenance_info.version != instance.maintenance_version
-        kind = OperationKind.UPDATE
-        incomplete = check_asynchronous(req, plan if changes else None, kind)
         version = check_maintenance_info(plan, body.maintenance_info) if plan else ""
-        check_parameters(catalog, plan.id if plan else "", kind, parameters)
+        parameters, unset = given_parameters(
+            catalog, plan.id if plan else "", OperationKind.UPDATE, body.parameters or NOTHING
+        )
         command = Update(
             instance_id=instance_id,
             service_id=body.service_id,
             plan_id=body.plan_id or "",
             context=body.context or NOTHING,
             parameters=parameters,
+            unset=unset,
             maintenance_version=version,
             may_change_plan=current is not None and catalog.plan_updateable(current.id),
             may_change_parameters=takes_parameters(plan),
-            **common(req, plan, incomplete=incomplete),
+            **common(req, plan, OperationKind.UPDATE),
         )
         answer = await ask(self._system, command, self._settings.response_timeout)
         self._send(resp, answer, ended=200)
@@ -107,17 +103,19 @@ class ServiceInstance:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, instance_id: str
     ) -> None:
         """Deprovision."""
+        instance = self._system.view.instance(checked_id("instance_id", instance_id))
+        if instance is None:
+            absent = gone(f"There is no instance {instance_id}.")
+            raise unknown(self._system, Key(instance_id), absent)
         service_id = required_query(req, "service_id")
         plan_id = required_query(req, "plan_id")
-        instance = self._system.view.instance(checked_id("instance_id", instance_id))
         check_known(self._system.catalog, instance, service_id, plan_id)
         plan = self._system.catalog.plan(service_id, plan_id)
-        incomplete = check_asynchronous(req, plan, OperationKind.DEPROVISION)
         command = Deprovision(
             instance_id=instance_id,
             service_id=service_id,
             plan_id=plan_id,
-            **common(req, plan, incomplete=incomplete),
+            **common(req, plan, OperationKind.DEPROVISION),
         )
         answer = await ask(self._system, command, self._settings.response_timeout)
         send_outcome(resp, answer, done=200)
@@ -128,9 +126,9 @@ class ServiceInstance:
         """Fetch. Parameters that are secrets by their schema are left out."""
         instance = self._system.view.instance(checked_id("instance_id", instance_id))
         if instance is None:
-            raise not_found(self._system, f"There is no instance {instance_id}.")
-        if not instance.created or instance.status is Status.DELETED:
-            raise OsbError(404, "NotFound", f"Instance {instance_id} is not there (yet).")
+            absent = not_found(f"There is no instance {instance_id}.")
+            raise unknown(self._system, Key(instance_id), absent)
+        check_there(instance, f"Instance {instance_id}")
         body: dict[str, Any] = {"service_id": instance.service_id, "plan_id": instance.plan_id}
         body |= self._settings.dashboard_of(instance_id, instance.service_id)
         plan = self._system.catalog.plan(instance.service_id, instance.plan_id)
@@ -167,9 +165,24 @@ class ServiceInstanceOperation:
         """Poll. Touches neither the cloud nor the store."""
         instance = self._system.view.instance(checked_id("instance_id", instance_id))
         if instance is None:
-            raise not_found(self._system, f"There is no instance {instance_id}.")
+            absent = not_found(f"There is no instance {instance_id}.")
+            raise unknown(self._system, Key(instance_id), absent)
         check_not_gone(instance, self._settings)
         send_last_operation(resp, instance.operation, time.time(), of_instance=True)
+
+
+def check_there(record: Record, name: str) -> None:
+    """Refuse to fetch what is not there, and say why it is not.
+
+    Raises:
+        OsbError: 404.
+    """
+    if record.status is Status.DELETED:
+        raise not_found(f"{name} was deleted.")
+    if record.status is Status.CREATING:
+        raise not_found(f"{name} is not there yet: it is being created.")
+    if not record.created:
+        raise not_found(f"{name} was never created.")
 
 
 def check_not_gone(record: Record, settings: EdgeSettings) -> None:
@@ -179,13 +192,28 @@ def check_not_gone(record: Record, settings: EdgeSettings) -> None:
         OsbError: 410.
     """
     if settings.deleted_poll == DeletedPoll.GONE and record.status is Status.DELETED:
-        raise OsbError(410, "Gone", "It was deleted.")
+        raise gone("It was deleted.")
 
 
-def not_found(system: BrokerSystem, description: str) -> OsbError:
-    """Return the error for something unknown; before all records are read, nothing is known."""
+def unknown(system: BrokerSystem, key: Key, otherwise: OsbError) -> OsbError:
+    """Return the error about what no record tells of.
+
+    Nothing is known before all records are read; one that cannot be read is there all the same.
+    """
     if not system.view.complete:
         return OsbError(
             503, "ServiceUnavailable", "The broker is starting.", headers={"Retry-After": "5"}
         )
+    if key in system.view.unreadable:
+        return OsbError(*REFUSALS[Verdict.UNREADABLE])
+    return otherwise
+
+
+def not_found(description: str) -> OsbError:
+    """Return the error about something that is to be shown."""
     return OsbError(404, "NotFound", description)
+
+
+def gone(description: str) -> OsbError:
+    """Return the error about something that is to be deleted."""
+    return OsbError(410, "Gone", description)

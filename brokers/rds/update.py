@@ -43,6 +43,7 @@ _FIXED: Final = {
     "network_type": "the network type",
     "time_zone": "the time zone",
 }
+_GONE: Final = "the database is not there any more"
 _ATTEMPTS: Final = 3
 _FIRST_LOOK: Final = 8
 """Poll intervals until a change is looked at: 120 s of 15 s each; it takes 2 to 5 minutes."""
@@ -72,6 +73,14 @@ class Update:
 
     def step(self, work: Work) -> Step:
         """Do the next step."""
+        try:
+            return self._step(work)
+        except CloudError as error:
+            if self._is_gone(work, error):
+                return self._missing(work)
+            raise
+
+    def _step(self, work: Work) -> Step:
         wanted, previous = self._orders(work)
         match work.state.get("phase"):
             case "revert":
@@ -140,7 +149,7 @@ class Update:
                 self._extras.apply(instance_id, wanted)
             self._set_lightly(work, wanted, previous, work.plan_id)
         except CloudError as error:
-            if error.kind in _ENDS:
+            if error.kind in _ENDS and not self._is_gone(work, error):
                 return self._revert(work, str(error), repeatable=_repeatable(error))
             raise
         changes = _slow_changes(wanted, previous)
@@ -186,16 +195,10 @@ class Update:
         except CloudError as error:
             return self._refused(work, error)
         status = str(item["DBInstanceStatus"]) if item is not None else ""
-        if item is None and work.now - work.state.get("missing_since", work.now) < max(
-            self._settings.settle, self._settings.poll_interval
-        ):
-            # Seen for a moment on instances that are there.
-            since = work.state.get("missing_since", work.now)
-            return self._wait(
-                work, RUNNING, "The database is being changed", {"missing_since": since}
-            )
-        if item is None or status in DELETING_STATUSES:
-            return Failed(reason="the database is not there any more", instance_usable=False)
+        if item is None:
+            return self._missing(work)
+        if status in DELETING_STATUSES:
+            return Failed(reason=_GONE, instance_usable=False)
         attempts = int(work.state.get("attempts", 0))
         if status != RUNNING:
             return self._wait(work, status, f"The database is being changed ({status})")
@@ -219,6 +222,24 @@ class Update:
             state=_before(work) | state | {"leaves": CHANGING, "since": work.now},
             poll_after=self._settings.poll_interval * _FIRST_LOOK,
         )
+
+    def _is_gone(self, work: Work, error: CloudError) -> bool:
+        """Whether the instance is what was not found."""
+        instance_id = str(work.resource.get("instance_id") or "")
+        missing = error.kind is Kind.NOT_FOUND and instance_id != ""
+        return missing and self._calls.instance(instance_id) is None
+
+    def _missing(self, work: Work) -> Step:
+        """Believe that the instance is gone once it has been for a while.
+
+        For a moment, the cloud says so of instances that are there.
+        """
+        since = float(work.state.get("missing_since", work.now))
+        if work.now - since < max(self._settings.settle, self._settings.poll_interval):
+            return self._wait(
+                work, RUNNING, "The database is being changed", {"missing_since": since}
+            )
+        return Failed(reason=_GONE, instance_usable=False)
 
     def _wait(self, work: Work, status: str, text: str, more: Json = NOTHING) -> InProgress:
         known = {name: work.state[name] for name in work.state if name != "missing_since"}

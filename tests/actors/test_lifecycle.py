@@ -221,6 +221,36 @@ def test_a_creation_that_takes_too_long_is_undone_within_its_deadline(creating: 
     assert not ended.clean
 
 
+@pytest.mark.parametrize("kind", ["provision", "update", "deprovision", "bind", "unbind"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        Again("RDS: Throttling (request 4711)."),
+        InProgress(description="RDS: Creating (request 4711)."),
+    ],
+)
+def test_what_ends_by_its_deadline_says_what_it_last_waited_for(
+    ready: Instance, creating: Instance, kind: str, word: Again | InProgress
+) -> None:
+    binding = created(lifecycle.bind(ready, None, None, command(Bind), NOW))
+    bound = advanced(binding, Succeeded(credentials={"key": "k"}))
+    changed = command(Update, parameters={"a": 2}, may_change_parameters=True)
+    record = {
+        "provision": creating,
+        "update": created(lifecycle.update(ready, changed, NOW)),
+        "deprovision": created(lifecycle.deprovision(ready, [], command(Deprovision), NOW)),
+        "bind": binding,
+        "unbind": created(lifecycle.unbind(ready, bound, command(Unbind), NOW)),
+    }[kind]
+    assert record.operation.kind == kind
+    late = progress.expire(advanced(record, word), NOW + 99.0) or advanced(record, word)
+    ended = progress.expire(late, NOW + 100.0)
+    assert ended is not None
+    assert ended.operation.state is OperationState.FAILED
+    assert "(request 4711)." in ended.operation.description
+    assert ended.operation.last_word == ""
+
+
 def test_an_instance_with_bindings_is_not_deleted(ready: Instance) -> None:
     binding = created(lifecycle.bind(ready, None, None, command(Bind), NOW))
     deletion = command(Deprovision)

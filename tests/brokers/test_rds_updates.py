@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import eventually
 
+from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.api import Failed, OperationKind, Succeeded
 from alibroker.brokers.driver import Operation
+from alibroker.brokers.rds.calls import RdsCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,3 +153,28 @@ def test_many_changes_in_progress_cost_few_calls(rds: Drive, sandbox: Sandbox) -
     assert sum(sandbox.calls().values()) <= 6 * count
     sandbox.settings(time_scale=0.0)
     driver.run([Operation(OperationKind.DEPROVISION, f"i{number}") for number in range(count)])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Class": "mysql.n2.large.2c"},
+        {"AllowedIPs": ["10.0.0.0/8"]},
+        {"DeletionProtection": True},
+        {"BackupRetentionDays": 30},
+        {"SSL": False},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_database_that_is_gone_is_said_to_be_of_no_use(
+    rds: Drive, sandbox: Sandbox, environment: dict[str, str], changes: dict[str, Any]
+) -> None:
+    driver = rds()
+    driver.provision("i", SELF_DEFINE)
+    (found,) = sandbox.databases
+    _, cloud = connect(environment)
+    RdsCalls(cloud).delete_instance(found["id"])
+    eventually(lambda: not sandbox.databases)
+    end = failure(driver.update("i", **changes))
+    assert "not there any more" in end.reason
+    assert not end.instance_usable

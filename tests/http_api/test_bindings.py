@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from drawers import PLAN, SERVICE, Drawer
+from waiting import eventually
 
 INSTANCE = "/v2/service_instances/i1"
 OFFER = {"service_id": SERVICE, "plan_id": PLAN}
@@ -13,6 +14,10 @@ OFFER = {"service_id": SERVICE, "plan_id": PLAN}
 
 def path(binding_id: str) -> str:
     return f"{INSTANCE}/service_bindings/{binding_id}"
+
+
+def polled(platform: Any, where: str) -> str:
+    return str(platform("GET", f"{where}/last_operation").json["state"])
 
 
 @pytest.fixture
@@ -71,8 +76,8 @@ def test_a_binding_does_not_replace_itself(platform: Any, bound: Any) -> None:
 def test_bindings_of_a_plan_that_does_not_say_so_cannot_be_rotated(
     platform: Any, provision_body: Any
 ) -> None:
-    platform("PUT", INSTANCE, {**provision_body, "plan_id": "plan-2"})
-    platform("PUT", path("old"), {**OFFER, "plan_id": "plan-2"})
+    platform("PUT", INSTANCE, {**provision_body, "plan_id": "plan-4"})
+    platform("PUT", path("old"), {**OFFER, "plan_id": "plan-4", "app_guid": "app-1"})
     assert platform("PUT", path("new"), {"predecessor_binding_id": "old"}).status_code == 400
 
 
@@ -115,13 +120,37 @@ def test_what_lasts_too_long_for_a_synchronous_answer_is_asked_for_asynchronousl
 ) -> None:
     offer = {**OFFER, "plan_id": "plan-3"}
     query = f"service_id={SERVICE}&plan_id=plan-3"
-    for method, where, body in (
-        ("PUT", INSTANCE, {**provision_body, "plan_id": "plan-3"}),
-        ("PUT", path("b"), offer),
-        ("DELETE", INSTANCE, None),
-    ):
+    bodies = {
+        ("PUT", INSTANCE): {**provision_body, "plan_id": "plan-3"},
+        ("PUT", path("b")): offer,
+        ("DELETE", path("b")): None,
+        ("DELETE", INSTANCE): None,
+    }
+    for (method, where), body in bodies.items():
         refused = platform(method, where, body, query_string=f"{query}&accepts_incomplete=false")
         assert (refused.status_code, refused.json["error"]) == (422, "AsyncRequired")
+        accepted = platform(method, where, body, query_string=f"{query}&accepts_incomplete=true")
+        assert accepted.status_code == 202
+        eventually(lambda at=where: polled(platform, at) == "succeeded")
+
+
+@pytest.mark.osb("ASY-3")
+def test_where_nothing_is_to_be_done_nobody_needs_to_wait(
+    platform: Any, provision_body: Any
+) -> None:
+    offer = {**OFFER, "plan_id": "plan-3"}
+    query = f"service_id={SERVICE}&plan_id=plan-3"
+    for where in (path("b"), INSTANCE):
+        assert platform("DELETE", where, query_string=query).status_code == 410
+        assert platform("DELETE", where).status_code == 410
+    body = {**provision_body, "plan_id": "plan-3"}
+    for where, wanted in ((INSTANCE, body), (path("b"), offer)):
+        accepted = platform("PUT", where, wanted, query_string="accepts_incomplete=true")
+        assert accepted.status_code == 202
+        eventually(lambda at=where: polled(platform, at) == "succeeded")
+        assert platform("PUT", where, wanted).status_code == 200
+    for change in ({}, {"plan_id": "plan-3"}, {"maintenance_info": {"version": "2.0.0"}}):
+        assert platform("PATCH", INSTANCE, {"service_id": SERVICE, **change}).status_code == 200
 
 
 @pytest.mark.osb("DASH-1", "UPD-11")

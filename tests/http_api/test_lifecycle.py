@@ -85,7 +85,6 @@ def test_what_is_unknown(platform: Any, ids: str) -> None:
     assert platform("GET", f"{BINDING}/last_operation").status_code == 404
     assert platform("DELETE", INSTANCE, query_string=ids).status_code == 410
     assert platform("DELETE", BINDING, query_string=ids).status_code == 410
-    assert platform("DELETE", INSTANCE).status_code == 400
     assert platform("PUT", BINDING, BIND_BODY).status_code == 404
     assert platform("PATCH", INSTANCE, {"service_id": SERVICE}).status_code == 404
 

@@ -103,7 +103,7 @@ def test_an_orphan_is_deleted(operator: Operator, drawer: Drawer) -> None:
         ({"action": "burn"}, 400),
         ({}, 400),
         ({"action": "delete", "parameters": 3}, 400),
-        ({"action": "adopt", "instance_id": ""}, 400),
+        ({"action": "adopt", "instance_id": 5}, 400),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_reason(

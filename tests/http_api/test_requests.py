@@ -85,7 +85,7 @@ BODIES = {
     "NaN": b'{"service_id": NaN}',
     "infinity": b'{"parameters": {"a": 1e999}}',
     "a number of many digits": b'{"parameters": {"a": ' + b"9" * 5000 + b"}}",
-    "more than 64 bits": b'{"parameters": {"a": 18446744073709551616}}',
+    "more than 64 bits": b'{"parameters": {"a": [{"b": 18446744073709551616}]}}',
     "a member twice": b'{"service_id": "a", "service_id": "b"}',
     "a member twice inside": b'{"parameters": {"a": {"b": 1, "b": 2}}}',
     "half a character": b'{"parameters": {"a": "\\ud800"}}',
@@ -107,6 +107,7 @@ def test_bodies_that_are_none(platform: Any, name: str) -> None:
     [
         ({"service_id": None}, "service_id"),
         ({"service_id": ""}, "service_id"),
+        ({"plan_id": ""}, "plan_id"),
         ({"service_id": 1}, "service_id"),
         ({"service_id": "unknown"}, "service_id"),
         ({"plan_id": "unknown"}, "plan_id"),
@@ -164,15 +165,6 @@ def test_ids_need_not_be_guids(platform: Any, provision_body: Any, instance_id: 
     result = platform("PUT", path, provision_body, query_string="accepts_incomplete=true")
     assert result.status_code == 202
     assert platform("GET", f"{path}/last_operation").status_code == 200
-
-
-@pytest.mark.parametrize(
-    "identity",
-    ["x", "cloudfoundry", " e30=", "cloudfoundry ###", "cf W10=", "cf bm8gSlNPTg=="],
-)
-def test_a_malformed_originating_identity_is_a_bad_request(platform: Any, identity: str) -> None:
-    result = platform("GET", "/v2/catalog", headers={"X-Broker-API-Originating-Identity": identity})
-    assert result.status_code == 400
 
 
 def test_unknown_paths_and_methods_are_answered_in_json(platform: Any) -> None:

@@ -122,7 +122,7 @@ def test_maintenance_is_an_update_to_the_catalogs_version(platform: Any, patch: 
         ({"parameters": {"size": "x"}}, 400),
         ({"parameters": {"size": 10}}, 400),
         ({"parameters": []}, 400),
-        ({"plan_id": ""}, 400),
+        ({"plan_id": ""}, 200),
         ({"plan_id": "unknown"}, 400),
         ({"service_id": "unknown"}, 400),
         ({"context": {"platform": "cloudfoundry", "instance_name": "new"}}, 200),

@@ -91,6 +91,7 @@ class DrawerBroker:
                         name="large",
                         description="A large drawer",
                         maximum_polling_duration=60,
+                        binding_rotatable=True,
                     ),
                     Plan(
                         id="plan-3",

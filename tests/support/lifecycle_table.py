@@ -39,12 +39,14 @@ FILE = Path(__file__).resolve().parents[2] / "docs" / "lifecycle.md"
 HEAD = """# What is answered in which state
 
 Made from the code by `make docs`; a test compares. Requests are assumed to be right in themselves:
-what is wrong with a request alone (401, 412, 400, 413, 422 `AsyncRequired`,
-`MaintenanceInfoConflict`, `RequiresApp`) is refused in every state, before that is looked at.
+what is wrong with a request alone (401, 412, 400, 413, 422 `MaintenanceInfoConflict`,
+`RequiresApp`) is refused in every state, before that is looked at.
 
 `202` stands for an answer while the operation goes on, which is given if the request says
 `accepts_incomplete=true`. Without, the answer waits for the operation's end and is what stands in
-parentheses. *stops* means that the operation in progress is given up for the new one.
+parentheses; a plan that takes longer than a request may last answers 422 `AsyncRequired` instead,
+and only there: what needs no operation needs no patience. *stops* means that the operation
+in progress is given up for the new one.
 """
 
 

@@ -31,9 +31,18 @@ Where the specification leaves a choice, this is what was chosen:
 - A poll after a deletion has succeeded is answered `succeeded` for `ALIBROKER_RESULT_LIFETIME`, or
   410 if `ALIBROKER_DELETED_POLL` says so; after that, and for ids that are unknown, 404.
 - An instance that has bindings is not deleted: 422 `BindingsExist`.
-- An update merges its parameters into those in force; `{}` changes nothing.
+- An update merges its parameters into those in force; `{}` changes nothing. A parameter that is
+  `null` where its schema has no null is not given, and an update takes it back.
+- An optional member of the API that is `null` or `""` is not given: platforms written in Go send
+  them so. That goes for `bind_resource` and `maintenance_info` too, whose members the API defines.
+- What is the platform's own is never a reason to refuse: numbers of any size in a `context`, and an
+  originating identity that cannot be read, of which the platform's name is kept.
+- `AsyncRequired` is answered where an operation would begin or goes on. What is so already, or
+  gone, is 200 or 410 without `accepts_incomplete` as well.
+- After a change of plan, a deletion may name the earlier one, and so may a repeated bind.
 - A request that repeats a creation that failed and left nothing behind starts it again.
-- A rotation may leave out service, plan and parameters, which are then its predecessor's.
+- A rotation may leave out service, plan and parameters, which are then the instance's,
+  and its predecessor's.
 """
 
 # What is not the conformance command's to check, in our own words.
