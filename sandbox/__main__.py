@@ -17,6 +17,7 @@ import msgspec
 
 from alibroker.sandbox.app import Application
 from alibroker.sandbox.cloud import Cloud
+from alibroker.sandbox.journal import Journal
 from alibroker.sandbox.oss.files import sweep
 from alibroker.sandbox.rds.servers import Servers
 from alibroker.sandbox.server import listen, serve
@@ -112,6 +113,13 @@ def _loopback(_context: click.Context, _option: click.Parameter, value: str) -> 
     show_envvar=True,
     help="Real servers at the same time; instances beyond are simulated.",
 )
+@click.option(
+    "--journal",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="SANDBOX_JOURNAL",
+    show_envvar=True,
+    help="A file to append a line to for each different RPC call: what was asked, without secrets.",
+)
 @click.option("--verbose", "-v", is_flag=True, help="Log a line for each call to stderr.")
 def main(  # noqa: PLR0913 - the options of a command
     *,
@@ -128,6 +136,7 @@ def main(  # noqa: PLR0913 - the options of a command
     access_key_secret: str | None,
     data_planes: str,
     max_data_planes: int,
+    journal: Path | None,
     verbose: bool,
 ) -> None:
     """Run a local Alibaba Cloud: RDS, RAM, STS, VPC, OSS and the metadata service on one port.
@@ -180,7 +189,7 @@ def main(  # noqa: PLR0913 - the options of a command
             sys.stdout.flush()
 
         try:
-            serve(Application(cloud), listener, announce)
+            serve(Application(cloud, _open_journal(journal)), listener, announce)
         finally:
             cloud.servers.close()
         cloud.store.close()
@@ -201,6 +210,16 @@ def _directory(given: Path | None) -> Iterator[Path]:
             msg = f"Another sandbox uses the data directory {given}."
             raise click.ClickException(msg) from None
         yield given
+
+
+def _open_journal(path: Path | None) -> Journal | None:
+    if path is None:
+        return None
+    try:
+        return Journal(path)
+    except OSError as error:
+        msg = f"Cannot write the journal {path}: {error.strerror}."
+        raise click.ClickException(msg) from error
 
 
 def _write_credentials(cloud: Cloud, directory: Path) -> Path:

@@ -7,7 +7,7 @@ import logging
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from alibroker.sandbox.wire import Request, Response
 
 if TYPE_CHECKING:
     from alibroker.sandbox.cloud import Cloud
+    from alibroker.sandbox.journal import Journal
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -40,19 +41,25 @@ _log = logging.getLogger("alibroker.sandbox")
 
 @dataclass(frozen=True)
 class Target:
-    """What a request calls: for counters, faults and limits, and how to refuse or do it."""
+    """What a request calls: for counters, faults and limits, and how to refuse or do it.
+
+    Attributes:
+        parameters: Of an RPC call, for the journal.
+    """
 
     product: str
     action: str
     refuse: Callable[[ApiError], Response]
     perform: Callable[[], Awaitable[Response]]
+    parameters: Mapping[str, str] | None = None
 
 
 class Application:
     """Routes requests; one instance serves one cloud."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, journal: Journal | None = None) -> None:
         self.cloud = cloud
+        self._journal = journal
         self.counters = Counters()
         self.faults = Faults()
         self._nonces = Nonces()
@@ -124,6 +131,7 @@ class Application:
             action if product and action in product.actions else "unknown",
             lambda error: rpc.refuse(product, error),
             perform,
+            values,
         )
 
     def _oss_target(self, request: Request, body: Body) -> Target:
@@ -139,6 +147,7 @@ class Application:
         started = time.perf_counter()
         self.counters.begin(target.product, target.action)
         code = "Disconnected"
+        response = None
         try:
             response = await self._with_faults(target)
             code = response.code or "OK"
@@ -150,6 +159,8 @@ class Application:
             raise
         finally:
             self.counters.end(target.product, target.action, code)
+            if self._journal is not None and target.parameters is not None:
+                self._journal.write(target.product, target.parameters, code, response)
             milliseconds = (time.perf_counter() - started) * 1000
             _log.info("%s %s %s %.1f ms", target.product, target.action, code, milliseconds)
         return response

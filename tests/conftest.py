@@ -19,6 +19,9 @@ from alibroker.etcd.sealing import Sealer
 # Real database servers only where a test asks for them: most need none, and they take time.
 os.environ.setdefault("SANDBOX_DATA_PLANES", "off")
 
+# Holds whatever reaches a sandbox against the vendor's models.
+pytest_plugins = ["witness_plugin"]
+
 LONGEST = (
     "test_laboratory.py",
     "test_crashes.py",

@@ -45,7 +45,7 @@ def create_group(call: Call) -> Answer:
         comments=comments,
     )
     call.cloud.groups.put(name, group)
-    return {"Group": describe(group)}
+    return {"Group": {**_brief(group), "CreateDate": timestamp(group.created)}}
 
 
 def get_group(call: Call) -> Answer:

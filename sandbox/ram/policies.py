@@ -51,7 +51,8 @@ def create_policy(call: Call) -> Answer:
         tags=dict(call.parameters.json_pairs()),
     )
     call.cloud.policies.put(name, policy)
-    return {"Policy": describe(policy)}
+    created = {"CreateDate": timestamp(call.now)}
+    return {"Policy": {**describe_key(call.cloud, f"Custom/{name}"), **created}}
 
 
 def get_policy(call: Call) -> Answer:
@@ -66,12 +67,12 @@ def get_policy(call: Call) -> Answer:
             "CreateDate": timestamp(call.cloud.owner.created),
         }
         return {
-            "Policy": {**_describe_system(call.cloud, name), "AttachmentCount": count},
+            "Policy": {**_describe(call.cloud, f"{kind}/{name}"), "AttachmentCount": count},
             "DefaultPolicyVersion": version,
         }
     policy = call.cloud.policies[name]
     return {
-        "Policy": {**describe(policy), "AttachmentCount": count},
+        "Policy": {**_describe(call.cloud, f"{kind}/{name}"), "AttachmentCount": count},
         "DefaultPolicyVersion": _describe_version(policy, policy.default),
     }
 
@@ -84,9 +85,16 @@ def list_policies(call: Call) -> Answer:
     counts = attachment_counts(cloud)
     found = []
     if kind != "System":
-        found += [describe(p) for p in cloud.policies.values() if wanted <= set(p.tags.items())]
+        found += [
+            {
+                **_describe(cloud, f"Custom/{policy.name}"),
+                "Tags": {"Tag": [{"TagKey": k, "TagValue": v} for k, v in policy.tags.items()]},
+            }
+            for policy in cloud.policies.values()
+            if wanted <= set(policy.tags.items())
+        ]
     if kind != "Custom" and not wanted:
-        found += [_describe_system(cloud, name) for name in SYSTEM_POLICIES]
+        found += [_describe(cloud, f"System/{name}") for name in SYSTEM_POLICIES]
     cut, paging = page(call.parameters, found)
     listed = [
         {**item, "AttachmentCount": counts[f"{item['PolicyType']}/{item['PolicyName']}"]}
@@ -180,37 +188,32 @@ def attachment_counts(cloud: Cloud) -> Counter[str]:
     return counts
 
 
-def describe(policy: Policy) -> Answer:
-    """Render a custom policy."""
-    return {
-        "PolicyName": policy.name,
-        "PolicyType": "Custom",
-        "Description": policy.description,
-        "DefaultVersion": policy.default,
-        "CreateDate": timestamp(policy.created),
-        "UpdateDate": timestamp(policy.updated),
-        "Tags": {"Tag": [{"TagKey": k, "TagValue": v} for k, v in policy.tags.items()]},
-    }
-
-
 def describe_key(cloud: Cloud, key: str) -> Answer:
-    """Render a policy by its "Type/Name"."""
+    """Render what all answers say of a policy, by its "Type/Name"."""
     kind, _, name = key.partition("/")
     if kind == "System":
-        return _describe_system(cloud, name)
-    return describe(cloud.policies[name])
+        return _render(name, kind, "", "v1")
+    policy = cloud.policies[name]
+    return _render(name, kind, policy.description, policy.default)
 
 
-def _describe_system(cloud: Cloud, name: str) -> Answer:
-    created = timestamp(cloud.owner.created)
+def _render(name: str, kind: str, description: str, default: str) -> Answer:
     return {
         "PolicyName": name,
-        "PolicyType": "System",
-        "Description": "",
-        "DefaultVersion": "v1",
-        "CreateDate": created,
-        "UpdateDate": created,
+        "PolicyType": kind,
+        "Description": description,
+        "DefaultVersion": default,
     }
+
+
+def _describe(cloud: Cloud, key: str) -> Answer:
+    """Render a policy with its times."""
+    kind, _, name = key.partition("/")
+    created = updated = cloud.owner.created
+    if kind == "Custom":
+        created, updated = cloud.policies[name].created, cloud.policies[name].updated
+    times = {"CreateDate": timestamp(created), "UpdateDate": timestamp(updated)}
+    return {**describe_key(cloud, key), **times}
 
 
 def _describe_version(policy: Policy, version: str) -> Answer:

@@ -49,7 +49,7 @@ def create_user(call: Call) -> Answer:
         mobile_phone=call.parameters.get("MobilePhone"),
     )
     call.cloud.users.put(name, user)
-    return {"User": describe(user)}
+    return {"User": _describe_new(user)}
 
 
 def get_user(call: Call) -> Answer:
@@ -151,6 +151,11 @@ def delete_access_key(call: Call) -> Answer:
 
 def describe(user: User) -> Answer:
     """Render a user."""
+    return {**_describe_new(user), "UpdateDate": timestamp(user.updated)}
+
+
+def _describe_new(user: User) -> Answer:
+    """Render a user as its creation is answered."""
     return {
         "UserId": user.id,
         "UserName": user.name,
@@ -159,7 +164,6 @@ def describe(user: User) -> Answer:
         "Email": user.email,
         "MobilePhone": user.mobile_phone,
         "CreateDate": timestamp(user.created),
-        "UpdateDate": timestamp(user.updated),
     }
 
 

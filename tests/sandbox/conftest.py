@@ -213,10 +213,12 @@ def start(_no_proxies: None, tmp_path: Path) -> Iterator[Callable[..., Sandbox]]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Both SDKs forget to close sockets: of answers that nobody read and of calls that failed.
+    # And a cloud is also known by what it refuses.
     here = pathlib.Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+            item.add_marker(pytest.mark.refusals)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -93,6 +93,7 @@ def test_a_session_signs_with_its_token(sandbox: Any, owner: Any, unique: Any) -
         VendorClient("sts", sandbox.url, *pair).call("GetCallerIdentity")
 
 
+@pytest.mark.unjudged
 @pytest.mark.parametrize(
     ("changes", "code"),
     [

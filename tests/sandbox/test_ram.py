@@ -213,6 +213,7 @@ def test_quotas_are_kept(start: Callable[..., Any]) -> None:
     assert code == "LimitExceeded.User.Policy"
 
 
+@pytest.mark.unjudged
 def test_tags_are_one_parameter(owner: Any, unique: Callable[[str], str]) -> None:
     """As the vendor's models say, whose style is JSON text; the form of RDS stores nothing."""
     value = unique("v")

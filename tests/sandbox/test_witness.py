@@ -1,0 +1,77 @@
+"""The witness notices what the vendor's clients would not send, or could not read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import vendor_models
+from witness import check_answer, check_request
+
+GRANT = {"DBInstanceId": "rm-1", "AccountName": "a", "DBName": "d"}
+POLICY = {"PolicyName": "p", "PolicyDocument": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("product", "action", "parameters", "words"),
+    [
+        ("rds", "GrantAccountPrivilege", {**GRANT, "AccountPrivilege": "ReadOnly"}, ""),
+        ("rds", "GrantAccountPrivilege", GRANT, "AccountPrivilege is required"),
+        ("rds", "GrantAccountPrivilege", {**GRANT, "AccountPrivilege": "Read"}, "not Read"),
+        ("rds", "DeleteDBInstance", {"InstanceId": "x"}, "InstanceId is not a parameter"),
+        ("rds", "DescribeDBInstances", {"PageSize": "many"}, "PageSize is a whole number"),
+        ("rds", "MakeCoffee", {}, "no such action"),
+        ("rds", "TagResources", {"Tag": "[]", "ResourceId.1": "x"}, "Tag is a list"),
+        ("ram", "CreatePolicy", {**POLICY, "Tag": '[{"Key":"a","Value":"b"}]'}, ""),
+        ("ram", "CreatePolicy", {**POLICY, "Tag": '[{"TagKey":"a"}]'}, "TagKey is not"),
+        ("ram", "CreatePolicy", {**POLICY, "Tag.1.Key": "a"}, "one parameter of JSON text"),
+        ("ram", "DeletePolicy", {"PolicyName": "p", "CascadingDelete": "True"}, "true or false"),
+    ],
+)
+def test_a_request_is_judged(
+    product: str, action: str, parameters: dict[str, str], words: str
+) -> None:
+    found = check_request(product, action, parameters)
+    assert any(words in one for one in found) if words else not found, found
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ({"RequestId": "str", "DBInstanceId": "str", "Port": "str"}, ""),
+        ({"Port": "int"}, "/Port as int, which is str"),
+        ({"Colour": "str"}, "/Colour, which is not a field"),
+    ],
+)
+def test_an_answer_is_judged(shape: dict[str, Any], words: str) -> None:
+    found = check_answer("rds", "CreateDBInstance", shape)
+    assert any(words in one for one in found) if words else not found, found
+
+
+def test_nested_lists_are_judged_to_their_leaves() -> None:
+    shape = {"Items": {"DBInstance": [{"DBInstanceId": "str"}, {"Colour": "str"}]}}
+    (found,) = check_answer("rds", "DescribeDBInstances", shape)
+    assert found.endswith("/Items/DBInstance/Colour, which is not a field")
+
+
+def test_what_stands_in_the_vendor_s_comments_is_read() -> None:
+    model = vendor_models.request("rds", "CreateDBInstance")
+    assert model is not None
+    assert model["PayType"].required
+    assert model["PayType"].values == {"Postpaid", "Prepaid", "Serverless"}
+    assert not model["Port"].values  # a range is no enumeration
+    tagged = vendor_models.request("ram", "CreatePolicy")
+    assert tagged is not None
+    assert tagged["Tag"].style == "json"
+
+
+def test_a_journal_has_no_secrets(start: Any, tmp_path: Any) -> None:
+    journal = tmp_path / "journal"
+    sandbox = start("--time-scale", "0", "--journal", str(journal))
+    name = sandbox.owner.create_instance()
+    account = {"DBInstanceId": name, "AccountName": "shop", "AccountPassword": "Aa1!*xyz"}
+    sandbox.owner.call("rds", "CreateAccount", **account)
+    text = journal.read_text()
+    assert '"AccountPassword":"***"' in text
+    assert "Aa1!*xyz" not in text
+    assert '"answer":{"RequestId":"str"}' in text
