@@ -12,6 +12,7 @@ from typing import Any
 
 from alibroker.actors.settings import EngineSettings, SettingsError, read_settings
 from alibroker.etcd.embedded import EmbeddedEtcd, EmbeddedEtcdError
+from alibroker.http import precautions
 from alibroker.http.app import EMBEDDED_ENDPOINT, EMBEDDED_KEEPER
 from alibroker.http.connections import bound_connections
 from alibroker.http.ending import exit_worker
@@ -61,7 +62,10 @@ control_socket_disable = True
 
 
 def on_starting(server: Any) -> None:
-    """Begin to start the embedded etcd, unless the settings name another."""
+    """Take precautions, and begin to start the embedded etcd unless the settings name another.
+
+    How many workers there are and where they listen may be said elsewhere than in this file.
+    """
     # Kept where a reload of this file (SIGHUP) does not forget it.
     server.embedded_etcd = None
     if server.cfg.workers > 1:
@@ -71,6 +75,13 @@ def on_starting(server: Any) -> None:
             "ALIBROKER_WORKERS is how much it does at once",
             server.cfg.workers,
         )
+        sys.exit(1)
+    for warning in precautions.warnings(_edge, _engine, os.environ):
+        _log.warning("%s", warning)
+    try:
+        precautions.check(_edge, _engine, precautions.listening_at(server.cfg.address))
+    except SettingsError as ex:
+        _log.critical("alibroker does not start: %s", ex)
         sys.exit(1)
     if _engine.endpoints:
         return

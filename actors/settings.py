@@ -6,12 +6,14 @@ import enum
 import hashlib
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import msgspec
 
+from alibroker.brokers.texts import slip_in
+from alibroker.etcd.client import Etcd, Tls, User
 from alibroker.etcd.sealing import Sealer, SealError, create_key_file, load_key
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -73,6 +75,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
     """Client certificate towards the external etcd (PEM file)."""
     etcd_key: Path | None = None
     """Key of the client certificate (PEM file)."""
+    etcd_username: str = ""
+    """Name of a user of the external etcd, where it wants one."""
+    etcd_password: str = ""
+    """That user's password."""
     seal_key: str = ""
     """Base64 of the 32 bytes that secrets in the store are sealed with; with a comma and an
     older key behind it, what is still sealed with that is opened, and sealed anew."""
@@ -121,6 +127,30 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
         return tuple(one.strip() for one in self.etcd_endpoints.split(",") if one.strip())
 
     @property
+    def kept_key(self) -> Path:
+        """The file for a sealing key that no setting gives."""
+        return self.data_dir / "seal.key"
+
+    def store(self, endpoints: Sequence[str] = ()) -> Etcd:
+        """Return the client of the external etcd, or else of the embedded one at `endpoints`.
+
+        Raises:
+            SettingsError: What it needs is missing or wrong.
+        """
+        if not self.endpoints:
+            return Etcd(endpoints)
+        if bool(self.etcd_username) != bool(self.etcd_password):
+            raise SettingsError("Set both ALIBROKER_ETCD_USERNAME and ALIBROKER_ETCD_PASSWORD")
+        if slip := slip_in(self.etcd_password):
+            raise SettingsError(f"ALIBROKER_ETCD_PASSWORD {slip}")
+        user = User(self.etcd_username, self.etcd_password) if self.etcd_username else None
+        try:
+            tls = Tls(self.etcd_ca, self.etcd_cert, self.etcd_key)
+            return Etcd(self.endpoints, tls=tls, user=user)
+        except ValueError as ex:
+            raise SettingsError(f"ALIBROKER_ETCD_…: {ex}") from ex
+
+    @property
     def _key_setting(self) -> str:
         if self.seal_key:
             return "ALIBROKER_SEAL_KEY"
@@ -148,11 +178,17 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
                     "sealed with must outlive this machine"
                 )
             else:
-                keys = _kept_keys(self.data_dir / "seal.key")
+                keys = _kept_keys(self.kept_key)
         except (SealError, OSError, UnicodeDecodeError) as ex:
             raise SettingsError(f"{self._key_setting}: {ex}") from ex
         if not keys:
             raise SettingsError(f"{self._key_setting} gives no key")
+        # An older one may be: how else to get away from it?
+        if len(set(keys[0])) == 1:
+            raise SettingsError(
+                f"{self._key_setting}: the key is one byte again and again, and anybody's guess; "
+                "make one with `openssl rand -base64 32`"
+            )
         named = {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
         return Sealer(named, next(iter(named)))
 

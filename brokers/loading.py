@@ -96,6 +96,11 @@ def _judge(
         overlay.check(offering for plugin in loaded for offering in plugin.offerings)
 
 
+def foreign_plugins() -> list[str]:
+    """Return the names of the installed plugins that do not come along with the broker."""
+    return sorted(point.name for point in entry_points(group=GROUP) if _is_foreign(point))
+
+
 def _is_foreign(point: EntryPoint) -> bool:
     return point.dist is None or point.dist.name != "alibroker"
 

@@ -20,7 +20,7 @@ import msgspec
 
 from alibroker.actors.settings import EngineSettings, SettingsError, read_settings
 from alibroker.etcd import identity, keys
-from alibroker.etcd.client import MAX_BYTES, MAX_ENTRIES, Committed, Entry, Etcd, Tls
+from alibroker.etcd.client import MAX_BYTES, MAX_ENTRIES, Committed, Entry, Etcd
 from alibroker.etcd.embedded import EmbeddedEtcd
 from alibroker.etcd.errors import EtcdError
 
@@ -62,8 +62,7 @@ def opened_store(settings: EngineSettings) -> Iterator[Etcd]:
         EtcdError: It cannot be reached or started.
     """
     if settings.endpoints:
-        tls = Tls(settings.etcd_ca, settings.etcd_cert, settings.etcd_key)
-        with Etcd(settings.endpoints, tls=tls) as etcd:
+        with settings.store() as etcd:
             yield etcd
         return
     embedded = EmbeddedEtcd(settings.data_dir / "etcd", patience=1.0)

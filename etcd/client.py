@@ -26,6 +26,7 @@ from alibroker.etcd.errors import (
     ReplyTooLargeError,
 )
 from alibroker.etcd.keys import STORE
+from alibroker.etcd.login import Login, User
 from alibroker.etcd.scan import Scan
 from alibroker.etcd.transaction import (
     MAX_BYTES,
@@ -48,6 +49,7 @@ __all__ = [
     "Scan",
     "Status",
     "Tls",
+    "User",
 ]
 
 _RANGE: Final = attrgetter("kv.Range")
@@ -81,6 +83,7 @@ class Etcd:
         endpoints: `unix:/path/to/socket`, `http://host:port` or `https://host:port`, all of one
             cluster.
         tls: certificates for https endpoints.
+        user: whom etcd should take the client for, where it wants to know.
         attempt_timeout: seconds after which a first attempt is given up and repeated, on the next
             endpoint if there is one; every later attempt of a call waits twice as long.
 
@@ -89,12 +92,17 @@ class Etcd:
     """
 
     def __init__(
-        self, endpoints: Sequence[str], *, tls: Tls | None = None, attempt_timeout: float = 0.5
+        self,
+        endpoints: Sequence[str],
+        *,
+        tls: Tls | None = None,
+        user: User | None = None,
+        attempt_timeout: float = 0.5,
     ) -> None:
         if not endpoints:
             raise ValueError("no etcd endpoint is given")
         self._connection = Connection(
-            [Endpoint.parse(endpoint) for endpoint in endpoints], tls, attempt_timeout
+            [Endpoint.parse(endpoint) for endpoint in endpoints], tls, Login(user), attempt_timeout
         )
 
     def commit(
@@ -219,12 +227,11 @@ class Etcd:
             EtcdUnavailableError: it does not answer within `timeout` (seconds).
         """
         reply = self._ask(_STATUS, StatusRequest(), timeout)
-        alarms = self._ask(_ALARM, AlarmRequest(action=AlarmRequest.GET), timeout).alarms
         return Status(
             version=reply.version,
             size=reply.dbSize,
             revision=reply.header.revision,
-            alarms=tuple(sorted({AlarmType.Name(member.alarm) for member in alarms})),
+            alarms=self._alarms(timeout),
         )
 
     def check_space(self, *, timeout: float) -> None:
@@ -234,7 +241,8 @@ class Etcd:
             EtcdFullError: the alarm NOSPACE is raised.
             EtcdUnavailableError: etcd does not answer within `timeout` (seconds).
         """
-        if "NOSPACE" in self.status(timeout=timeout).alarms:
+        # Not of the status, which only administrators may ask for.
+        if "NOSPACE" in self._alarms(timeout):
             raise EtcdFullError("the alarm is raised")
 
     def close(self) -> None:
@@ -275,6 +283,10 @@ class Etcd:
             ]
         except EtcdUnavailableError as error:
             raise EtcdUnknownError(f"a lost answer could not be cleared up: {error}") from error
+
+    def _alarms(self, timeout: float) -> tuple[str, ...]:
+        alarms = self._ask(_ALARM, AlarmRequest(action=AlarmRequest.GET), timeout).alarms
+        return tuple(sorted({AlarmType.Name(member.alarm) for member in alarms}))
 
     def _ask(self, method: Callable[[Any], Any], request: Any, timeout: float) -> Any:
         return self._connection.call(method, request, timeout=timeout, changes=False).reply

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 import grpc
-from etcd3.etcdrpc import KVStub, MaintenanceStub
+from etcd3.etcdrpc import AuthStub, KVStub, MaintenanceStub
 
 from alibroker.etcd.endpoint import Endpoint, Tls
 from alibroker.etcd.errors import (
@@ -22,6 +22,7 @@ from alibroker.etcd.errors import (
     EtcdUnknownError,
     ReplyTooLargeError,
 )
+from alibroker.etcd.login import Login
 
 # A member that has lost its leader answers at once, instead of letting the call hang.
 _METADATA: Final = (("hasleader", "true"),)
@@ -49,6 +50,7 @@ class Stubs:
 
     def __init__(self, channel: grpc.Channel) -> None:
         self.channel = channel
+        self.auth = AuthStub(channel)
         self.kv = KVStub(channel)
         self.maintenance = MaintenanceStub(channel)
 
@@ -76,8 +78,9 @@ class Connection:
     """
 
     def __init__(
-        self, endpoints: Sequence[Endpoint], tls: Tls | None, attempt_timeout: float
+        self, endpoints: Sequence[Endpoint], tls: Tls | None, login: Login, attempt_timeout: float
     ) -> None:
+        self._login = login
         self._endpoints = tuple(endpoints)
         self._tls = tls
         self._attempt_timeout = attempt_timeout
@@ -106,19 +109,24 @@ class Connection:
         cause: grpc.RpcError | None = None
         while (remaining := deadline - time.monotonic()) > 0 and not self._closed.is_set():
             turn, stubs = self._member()
+            patience = min(attempt_timeout, remaining)
+            sent = False
             try:
-                reply = method(stubs)(
-                    request, timeout=min(attempt_timeout, remaining), metadata=_METADATA
-                )
+                token = self._login.token(stubs.auth, patience)
+                sent = changes
+                reply = method(stubs)(request, timeout=patience, metadata=(*_METADATA, *token))
             except grpc.RpcError as error:
                 cause = error
-                fault = _sort(error, changes=changes)
+                if self._login.is_over(error):
+                    fault: _Fault | EtcdError = _Fault.UNREACHED
+                else:
+                    fault = _sort(error, changes=sent)
                 if isinstance(fault, EtcdError):
                     if in_doubt:
                         break
                     raise fault from error
                 if fault is _Fault.AMBIGUOUS:
-                    in_doubt = changes
+                    in_doubt = in_doubt or sent
                     # A slow disk or a large commit must not be cut short for ever.
                     attempt_timeout *= 2
                 self._move_on(turn)

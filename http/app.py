@@ -16,7 +16,6 @@ from alibroker.actors.settings import EngineSettings, SettingsError, read_settin
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.catalog import CatalogError
 from alibroker.brokers.loading import PluginError, load_brokers
-from alibroker.etcd.client import Etcd, Tls
 from alibroker.http.authentication import Authentication
 from alibroker.http.bindings import ServiceBinding, ServiceBindingOperation
 from alibroker.http.catalog import CatalogResource
@@ -104,12 +103,9 @@ def get_app() -> App:
 def _configured_app() -> App:
     engine = read_settings(EngineSettings, os.environ)
     edge = read_settings(EdgeSettings, os.environ)
-    endpoints = engine.endpoints or tuple(filter(None, [os.environ.get(EMBEDDED_ENDPOINT)]))
-    if not endpoints:
+    embedded, keeper = os.environ.get(EMBEDDED_ENDPOINT), os.environ.get(EMBEDDED_KEEPER)
+    if not (engine.endpoints or embedded):
         raise SettingsError("Set ALIBROKER_ETCD_ENDPOINTS, or start gunicorn with gunicorn.conf.py")
-    tls = None
-    if engine.etcd_ca or engine.etcd_cert or engine.etcd_key:
-        tls = Tls(engine.etcd_ca, engine.etcd_cert, engine.etcd_key)
     quarantine = Quarantine(engine.notes)
     loaded = load_brokers(
         os.environ,
@@ -121,14 +117,13 @@ def _configured_app() -> App:
         log.critical("Not loaded, its services are not offered: %s", failure)
     system = BrokerSystem(
         loaded.plugins,
-        Etcd(endpoints, tls=tls),
+        engine.store([embedded] if embedded else []),
         engine.sealer(),
         engine,
         not_loaded=loaded.failures,
         quarantine=quarantine,
         on_give_up=end_process,
     )
-    embedded, keeper = os.environ.get(EMBEDDED_ENDPOINT), os.environ.get(EMBEDDED_KEEPER)
     lifespan = Lifespan(system)
     if embedded and keeper and not engine.endpoints:
         lifespan = Lifespan(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import msgspec
 
 from alibroker.actors.settings import Count, Seconds, SettingsError, variable
+from alibroker.brokers.texts import slip_in
 
 
 class MissingVersion(enum.IntEnum):
@@ -23,6 +26,14 @@ class DeletedPoll(enum.IntEnum):
 
     SUCCEEDED = 200
     GONE = 410
+
+
+class Platform(NamedTuple):
+    """Who may use the broker, and where that is said."""
+
+    setting: str
+    name: str
+    password: str
 
 
 class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable):
@@ -68,37 +79,87 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable):
         """Return the operators' passwords by user name.
 
         Raises:
-            SettingsError: Only one of name and password is set.
+            SettingsError: Only one of name and password is set, or platforms have the same one.
         """
-        if bool(self.operator_username) != bool(self.operator_password):
+        name, password = self.operator_username, self.operator_password
+        if bool(name) != bool(password):
             raise SettingsError(
                 "Set both ALIBROKER_OPERATOR_USERNAME and ALIBROKER_OPERATOR_PASSWORD, or neither"
             )
-        return {self.operator_username: self.operator_password} if self.operator_username else {}
+        if not name:
+            return {}
+        _check_name("ALIBROKER_OPERATOR_USERNAME", name)
+        _check_secret("ALIBROKER_OPERATOR_PASSWORD", password)
+        for one in self._platforms():
+            if one.password == password:
+                raise SettingsError(
+                    "ALIBROKER_OPERATOR_PASSWORD is a password of platforms as well "
+                    f"({one.setting}): whoever has that could do all that operators may"
+                )
+        return {name: password}
 
     def users(self) -> dict[str, str]:
         """Return the passwords by user name.
 
         Raises:
-            SettingsError: There is none, or the file cannot be read.
+            SettingsError: There is none, one has a slip in it, or the file cannot be read.
         """
-        users = {}
-        if self.users_file is not None:
-            try:
-                lines = self.users_file.read_text(encoding="utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as ex:
-                raise SettingsError(f"ALIBROKER_USERS_FILE cannot be read: {ex}") from None
-            for number, line in enumerate(lines, 1):
-                name, colon, password = line.partition(":")
-                if line and not (name and colon and password):
-                    raise SettingsError(f"ALIBROKER_USERS_FILE: line {number} is not name:password")
-                if line:
-                    users[name] = password
-        if self.username and self.password:
-            users[self.username] = self.password
-        elif self.username or self.password or not users:
+        users = {one.name: one.password for one in self._platforms()}
+        if not users:
             raise SettingsError(
                 "Set ALIBROKER_USERNAME and ALIBROKER_PASSWORD (or ALIBROKER_USERS_FILE): "
                 "the broker does not start without"
             )
         return users
+
+    def passwords(self) -> Iterator[tuple[str, str]]:
+        """Return all passwords, each with the setting that it comes from."""
+        for one in self._platforms():
+            yield one.setting, one.password
+        if self.operator_password:
+            yield "ALIBROKER_OPERATOR_PASSWORD", self.operator_password
+
+    def _platforms(self) -> list[Platform]:
+        platforms = _platforms_in(self.users_file) if self.users_file is not None else []
+        if bool(self.username) != bool(self.password):
+            raise SettingsError(
+                "Set both ALIBROKER_USERNAME and ALIBROKER_PASSWORD, or neither and "
+                "ALIBROKER_USERS_FILE"
+            )
+        if self.username:
+            _check_name("ALIBROKER_USERNAME", self.username)
+            _check_secret("ALIBROKER_PASSWORD", self.password)
+            platforms.append(Platform("ALIBROKER_PASSWORD", self.username, self.password))
+        return platforms
+
+
+def _platforms_in(path: Path) -> list[Platform]:
+    try:
+        # Editors of Windows begin a file with a mark that nobody sees.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as ex:
+        reason = ex if isinstance(ex, OSError) else "it is not in UTF-8"
+        raise SettingsError(f"ALIBROKER_USERS_FILE cannot be read: {reason}") from None
+    platforms = []
+    for number, line in enumerate(lines, 1):
+        name, _, password = line.removesuffix("\r").partition(":")
+        setting = f"ALIBROKER_USERS_FILE, line {number},"
+        if name or password:
+            if not (name and password):
+                raise SettingsError(f"{setting} is not name:password")
+            _check_name(setting, name)
+            _check_secret(setting, password)
+            platforms.append(Platform(setting.removesuffix(","), name, password))
+    return platforms
+
+
+def _check_name(setting: str, name: str) -> None:
+    # With a colon in it, it would be another name with another password (RFC 7617).
+    slip = "has a colon in it" if ":" in name else slip_in(name)
+    if slip:
+        raise SettingsError(f"{setting} {slip}")
+
+
+def _check_secret(setting: str, secret: str) -> None:
+    if slip := slip_in(secret):
+        raise SettingsError(f"{setting} {slip}")

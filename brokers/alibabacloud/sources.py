@@ -21,7 +21,13 @@ from alibroker.brokers.alibabacloud.credentials import (
     Source,
     refuse_sdk_variables,
 )
+from alibroker.brokers.texts import slip_in
 
+_OF_THE_KEY: Final = (
+    "ALIBABA_CLOUD_ACCESS_KEY_ID",
+    "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+    "ALIBABA_CLOUD_SECURITY_TOKEN",
+)
 _METADATA_URL: Final = "http://100.100.100.200"
 _TIMEOUT: Final = (2.0, 5.0)  # seconds to connect, to read
 _TOKEN_SECONDS: Final = 300
@@ -178,6 +184,9 @@ def _configured(
     if bool(key_id) != bool(secret):
         missing = "ID" if secret else "SECRET"
         raise CredentialsError(f"ALIBABA_CLOUD_ACCESS_KEY_{missing} is missing")
+    for name in _OF_THE_KEY:
+        if slip := slip_in(environment.get(name, "")):
+            raise CredentialsError(f"{name} {slip}")
     if key_id:
         token = environment.get("ALIBABA_CLOUD_SECURITY_TOKEN", "")
         yield Fixed(Credentials(key_id, secret, token))

@@ -48,6 +48,15 @@ def test_a_command_that_gives_no_key_stops_the_start(command: str) -> None:
     assert "not-a-key" not in str(caught.value)
 
 
+@pytest.mark.parametrize("byte", [0, 255])
+def test_a_key_that_anybody_would_guess_is_refused(byte: int) -> None:
+    weak = base64.b64encode(bytes([byte] * 32)).decode()
+    with pytest.raises(SettingsError, match="ALIBROKER_SEAL_KEY: the key is one byte"):
+        EngineSettings(seal_key=weak).sealer()
+    # To get away from it, it is put behind the new one.
+    EngineSettings(seal_key=f"{KEY},{weak}").sealer()
+
+
 def test_an_external_store_needs_a_key_that_outlives_the_machine(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="ALIBROKER_SEAL_KEY_COMMAND"):
         EngineSettings(etcd_endpoints="127.0.0.1:1", data_dir=tmp_path).sealer()

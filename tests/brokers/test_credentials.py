@@ -74,6 +74,15 @@ def test_half_a_key_is_refused(missing: str) -> None:
         find({key: value for key, value in KEY.items() if key != name})
 
 
+@pytest.mark.parametrize("name", [*KEY, "ALIBABA_CLOUD_SECURITY_TOKEN"])
+def test_the_end_of_a_line_that_came_along_with_a_key_is_refused(name: str) -> None:
+    with pytest.raises(
+        CredentialsError, match=f"{name} begins or ends with white space"
+    ) as refused:
+        find(KEY | {name: "hush\n"})
+    assert "hush" not in str(refused.value)
+
+
 def test_nothing_at_all_names_what_can_be_set(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError) as refused:
         find(NO_METADATA | {"HOME": str(tmp_path)})

@@ -118,3 +118,13 @@ def test_half_a_setting_is_refused() -> None:
     with pytest.raises(SettingsError, match="ALIBROKER_OPERATOR_PASSWORD"):
         EdgeSettings(operator_username="boss").operators()
     assert EdgeSettings().operators() == {}
+
+
+@pytest.mark.parametrize("name", ["user", "boss"])
+def test_a_password_of_platforms_is_refused(name: str) -> None:
+    """Whoever has that could do all that operators may, if only the name were guessed."""
+    settings = EdgeSettings(
+        username="user", password="secret-1", operator_username=name, operator_password="secret-1"
+    )
+    with pytest.raises(SettingsError, match=r"ALIBROKER_OPERATOR_PASSWORD.*ALIBROKER_PASSWORD"):
+        settings.operators()

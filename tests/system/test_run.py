@@ -177,6 +177,11 @@ CREDENTIALS = {
         ({"ALIBROKER_SEAL_KEY": "short"}, "ALIBROKER_SEAL_KEY"),
         ({"ALIBROKER_ETCD_ENDPOINTS": "http://127.0.0.1:1"}, "ALIBROKER_SEAL_KEY"),
         ({"ALIBROKER_BROKERS": "nosuch"}, "nosuch"),
+        ({"GUNICORN_CMD_ARGS": "--bind=0.0.0.0:0"}, "ALIBROKER_PASSWORD"),
+        (
+            {"GUNICORN_CMD_ARGS": "--bind=0.0.0.0:0", "ALIBROKER_PASWORD": "p"},
+            "ALIBROKER_PASWORD is no setting of the broker",
+        ),
     ],
 )
 def test_a_start_without_what_it_needs_is_refused_by_name(
