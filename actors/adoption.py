@@ -28,7 +28,7 @@ def adopt(instance: Instance | None, record: Record | None, command: Adopt, now:
 
     Of an instance whose creation failed and left something, only the deletion is taken up again.
     """
-    if record is not None and _alive(record):
+    if record is not None and record.holds_something:
         if not command.delete or record.status is not Status.CREATION_FAILED:
             return refused(Verdict.DIFFERENT, f"There is a record of it: {record.status}.")
         parameters = {**record.private.parameters, **command.parameters}
@@ -42,6 +42,11 @@ def adopt(instance: Instance | None, record: Record | None, command: Adopt, now:
         return _adopt_instance(command, now)
     if not command.delete and (instance is None or instance.status is not Status.READY):
         return refused(Verdict.UNKNOWN, "Adopt the instance first: its binding needs it.")
+    if instance is not None and not command.delete:
+        known = instance.resource
+        if any(known.get(fact) != value for fact, value in command.within.items()):
+            text = f"It is part of something else than the instance's {command.within}."
+            return refused(Verdict.DIFFERENT, text)
     return _adopt_binding(command, now)
 
 
@@ -79,10 +84,6 @@ def _adopt_binding(command: Adopt, now: float) -> Decision:
             events=(_note(command, now),),
         )
     )
-
-
-def _alive(record: Record) -> bool:
-    return not (record.status is Status.DELETED or record.clean)
 
 
 def _deletion(command: Adopt) -> OperationKind:

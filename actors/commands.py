@@ -99,6 +99,10 @@ class Adopt(Command, frozen=True, kw_only=True):
     space_guid: str = ""
     resource: Json = NOTHING
     parameters: Json = NOTHING
+    within: Json = NOTHING
+    """Of a binding's thing: the facts that name the instance's thing which holds it."""
+    marked: bool = False
+    """Whether its marks say what it is a record of."""
     delete: bool = False
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
-from alibroker.actors import lifecycle
+from alibroker.actors import lifecycle, progress
 from alibroker.actors.adoption import adopt
+from alibroker.actors.claims import Claims
 from alibroker.actors.commands import (
     Adopt,
     Answer,
@@ -14,6 +16,7 @@ from alibroker.actors.commands import (
     Decision,
     Deprovision,
     Provision,
+    Report,
     Unbind,
     Update,
     Verdict,
@@ -21,7 +24,10 @@ from alibroker.actors.commands import (
 from alibroker.actors.messages import Change, StepReport
 from alibroker.actors.records import Key, Record
 from alibroker.actors.view import View
+from alibroker.brokers.api import Failed
 from alibroker.etcd.client import Entry
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ class Write:
     answer: Answer | None = None
 
 
-def decide(view: View, change: Change, now: float) -> Decision:
+def decide(view: View, claims: Claims, change: Change, now: float) -> Decision:
     """Put the lifecycle's question about a command to the records.
 
     Whether the platform has to wait for something is only known once there is something to do.
@@ -62,9 +68,15 @@ def decide(view: View, change: Change, now: float) -> Decision:
     needed = depends_on(change)
     if any(key in needed or _is_within(key, command) for key in view.unreadable):
         return lifecycle.refused(Verdict.UNREADABLE, "")
+    if view.unreadable and isinstance(command, Adopt) and not command.marked:
+        return lifecycle.refused(Verdict.UNREADABLE, "An unreadable record may be the one of it.")
     decision = _decide(view, command, now)
     if decision.answer.goes_on and command.asynchronous_only and not command.accepts_incomplete:
         return lifecycle.refused(Verdict.ASYNC_REQUIRED, "")
+    if decision.record is not None:
+        wrong = _objection(claims, command, view.get(command.key), decision.record)
+        if wrong:
+            return lifecycle.refused(Verdict.DIFFERENT, wrong)
     return decision
 
 
@@ -93,6 +105,31 @@ def _decide(view: View, command: Command, now: float) -> Decision:
 def _is_within(key: Key, command: Command) -> bool:
     """Whether it is a binding of an instance that is to be deleted."""
     return isinstance(command, Deprovision) and key.instance_id == command.instance_id
+
+
+def _objection(claims: Claims, command: Command, before: Record | None, record: Record) -> str:
+    """Say why another record keeps this one from coming to be; empty if none does."""
+    taken = claims.taken(before, record)
+    if taken is not None:
+        claim, holder = taken
+        return f"There is a record of {claim}: {'/'.join(filter(None, holder))}."
+    if isinstance(command, Deprovision | Unbind | Adopt) and claims.disputed(record):
+        return "Another record names the same thing: the broker's operator has to see whose it is."
+    return ""
+
+
+def advance(claims: Claims, record: Record, report: Report, now: float) -> Record | None:
+    """Take in what came of a step, but for what it names and another record has: that fails."""
+    advanced = progress.advance(record, report, now)
+    taken = claims.taken(record, advanced) if advanced is not None else None
+    if taken is None:
+        return advanced
+    claim, holder = taken
+    log.error("A step of %s named %s, which is that of %s", report.key, claim, holder)
+    kind = "binding" if claim.of_binding else "instance"
+    # Not whose: that is nobody's business.
+    reason = f"{claim.name} is another service {kind}'s already; if you chose it, choose another."
+    return progress.advance(record, progress.with_result(report, Failed(reason=reason)), now)
 
 
 def depends_on(item: Item) -> set[Key]:

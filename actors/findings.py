@@ -6,6 +6,7 @@ import enum
 import hashlib
 
 import msgspec
+from msgspec.structs import replace
 
 from alibroker.actors.records import Key
 from alibroker.brokers.api import Found
@@ -22,6 +23,8 @@ class Disagreement(enum.StrEnum):
     """It exists, and the record of what it was created for names another."""
     HALF_DELETED = "half-deleted"
     """It exists, its creation had failed, and undoing that has failed as well."""
+    UNSEEN = "unseen"
+    """The record says that it exists, and it was not seen: it may be missing."""
     MISSING = "missing"
     """The record says that it exists, and it does not."""
     DRIFTED = "drifted"
@@ -37,6 +40,8 @@ ORPHANS = frozenset(
     }
 )
 """What exists and costs money, and no platform can delete."""
+LOSSES = frozenset({Disagreement.UNSEEN, Disagreement.MISSING})
+"""What does not exist, or does not seem to."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,12 +55,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     found: Found | None = None
     """What was seen in the cloud; None if nothing was."""
     since: float
-    """Unix time in seconds of the first survey of this process that had it."""
-
-    @property
-    def double(self) -> bool:
-        """Whether the record that would be its own is another's."""
-        return self.disagreement is Disagreement.DOUBLE
+    """Unix time in seconds of the first survey of this process that had it or the like."""
 
     @property
     def kind(self) -> str:
@@ -68,6 +68,14 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """Names it among its kind."""
         return self.found.name if self.found is not None else "/".join(filter(None, self.key))
+
+    def carried_on(self, earlier: Finding | None) -> Finding:
+        """Return it since when an earlier one, of the same id, has said in essence the same."""
+        if earlier is None:
+            return self
+        said = {self.disagreement, earlier.disagreement}
+        same = len(said) == 1 or said <= ORPHANS or said <= LOSSES
+        return replace(self, since=earlier.since) if same else self
 
     @property
     def id(self) -> str:

@@ -120,7 +120,7 @@ def deprovision(
         return refused(Verdict.MISMATCH, "service_id or plan_id are not those of the instance.")
     if instance.status is Status.UPDATING:
         return _busy(instance)
-    left = [binding for binding in bindings if _holds_something(binding)]
+    left = [binding for binding in bindings if binding.holds_something]
     if any(binding.operation.in_progress for binding in left):
         return refused(Verdict.BUSY, "A binding of the instance is being created or deleted.")
     if left:
@@ -258,13 +258,6 @@ def _repeated(record: Record, *, same: bool) -> Decision:
                 "Its creation failed and something may be left of it: delete it first.",
             )
     return refused(Verdict.DIFFERENT, "The id is in use with other attributes.")
-
-
-def _holds_something(binding: Binding) -> bool:
-    return not (
-        binding.status is Status.DELETED
-        or (binding.status is Status.CREATION_FAILED and binding.clean)
-    )
 
 
 def _same_binding(binding: Binding, command: Bind) -> bool:

@@ -164,6 +164,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             return failed
         return Status.DELETED if running is Status.DELETING else Status.READY
 
+    @property
+    def holds_something(self) -> bool:
+        """Whether there may be something in the cloud that belongs to it."""
+        return not (self.clean or self.status is Status.DELETED)
+
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an update in progress is to bring about, kept apart from what is in force."""

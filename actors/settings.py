@@ -106,6 +106,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
 
     survey_interval: Annotated[float, msgspec.Meta(ge=0)] = 86_400.0
     """Seconds between surveys, which compare the cloud with the records; 0: only when asked."""
+    missing_age: Seconds = 300.0
+    """Seconds for which surveys have to miss something before they say that it is missing."""
     orphans: Orphans = Orphans.REPORT
     """What is done about orphans without being asked: `report` or `delete`."""
     orphan_age: Seconds = 604_800.0

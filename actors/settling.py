@@ -11,7 +11,9 @@ from alibroker.actors.actor import Address
 from alibroker.actors.commands import Adopt, Answer, Verdict
 from alibroker.actors.findings import ORPHANS, Disagreement, Finding
 from alibroker.actors.messages import Change, Settle, Settlement, resolve
-from alibroker.brokers.api import Found, TryAgainError
+from alibroker.actors.records import Key
+from alibroker.actors.survey import is_of
+from alibroker.brokers.api import NOTHING, Found, Json, TryAgainError
 from alibroker.brokers.catalog import Catalog
 from alibroker.brokers.contract import ContractError, Plugin
 
@@ -20,6 +22,10 @@ log = logging.getLogger(__name__)
 DURATION = 3600.0
 """Seconds that the deletion of something gets whose plan is not known."""
 _UNNAMED = "Its marks do not say which instance and plan it is of: it can only be deleted."
+_DOUBLE = (
+    "The record of the instance or binding that it was created for names another, and no other "
+    "instance can have it: delete whichever of the two is not in use."
+)
 
 
 class Settling:
@@ -48,6 +54,8 @@ class Settling:
         elif finding.found is None or finding.disagreement not in ORPHANS:
             text = f"It is {finding.disagreement}: only what exists without a record is settled."
             answer = Answer(Verdict.UNSUPPORTED, text)
+        elif wrong := _name_fault(settle, finding.found):
+            answer = Answer(Verdict.UNSUPPORTED, wrong)
         elif settle.settlement is Settlement.KEEP:
             answer = self._keep(finding, finding.found)
         else:
@@ -80,9 +88,11 @@ class Settling:
         plan = self._catalog.plan(found.service_id, found.plan_id)
         # What is double cannot have the id whose record names another.
         double = finding.disagreement is Disagreement.DOUBLE
-        instance_id = settle.instance_id or ("" if double else finding.key.instance_id)
+        instance_id = "" if double else finding.key.instance_id or settle.instance_id
         if not delete and not found.main:
             return Answer(Verdict.UNSUPPORTED, f"Of a lone {found.kind} nothing can be made.")
+        if not delete and double:
+            return Answer(Verdict.UNSUPPORTED, _DOUBLE)
         if not delete and not (plan and instance_id):
             return Answer(Verdict.UNSUPPORTED, _UNNAMED)
         services = self._catalog.services_of(finding.broker)
@@ -99,7 +109,34 @@ class Settling:
             space_guid=found.space_guid,
             resource=found.resource,
             parameters={**found.parameters, **settle.parameters},
+            within=_within(self._plugins[finding.broker], found),
+            marked=bool(found.instance_id),
             delete=delete,
         )
         self._dispatcher.tell(Change(command, finding.broker, settle.reply))
         return None
+
+
+def _name_fault(settle: Settle, found: Found) -> str:
+    """Say why something cannot have the name that an operator gives it; empty if it can.
+
+    Its marks have the last word: whoever reads them later, be it after the loss of the store,
+    would take it for the other's.
+    """
+    given = settle.instance_id
+    if not given:
+        return ""
+    if settle.settlement is not Settlement.ADOPT:
+        return "An instance id goes with an adoption only."
+    if found.binding_id and not found.instance_id:
+        return f"Its marks do not say which binding it is of: a {found.kind} can only be deleted."
+    if found.instance_id and given != found.instance_id:
+        return f"Its marks say that it is of {found.instance_id}: give no instance id, or this one."
+    if not is_of(found, Key(given)):
+        return "Its marks say that it is of another instance, though not of which."
+    return ""
+
+
+def _within(plugin: Plugin, found: Found) -> Json:
+    name = found.resource.get(plugin.instance_fact) if found.binding_id else None
+    return {plugin.instance_fact: name} if name else NOTHING

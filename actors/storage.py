@@ -11,8 +11,17 @@ from msgspec.structs import replace
 
 from alibroker.actors import progress
 from alibroker.actors.actor import Actor, Address
+from alibroker.actors.claims import Claim, Claims
 from alibroker.actors.commands import Answer, Verdict
-from alibroker.actors.decisions import Item, Reseal, TimeIsUp, Write, decide, depends_on
+from alibroker.actors.decisions import (
+    Item,
+    Reseal,
+    TimeIsUp,
+    Write,
+    advance,
+    decide,
+    depends_on,
+)
 from alibroker.actors.messages import (
     Change,
     Reset,
@@ -30,6 +39,7 @@ from alibroker.actors.store import RecordStore, StoreRefusedError
 from alibroker.actors.timers import Timers
 from alibroker.actors.view import View
 from alibroker.brokers.api import Failed
+from alibroker.brokers.catalog import Catalog
 from alibroker.etcd.client import MAX_BYTES, MAX_ENTRIES, Committed, Lost
 from alibroker.etcd.errors import (
     EtcdDiskFullError,
@@ -71,15 +81,16 @@ class Storage(Actor):
         view: View,
         dispatcher: Address,
         pollers: Mapping[str, Address],
-        broker_of: Callable[[str], str | None],
+        catalog: Catalog,
         lifetime: float,
     ) -> None:
         super().__init__(address, supervisor)
         self._store = store
         self._view = view
+        self._claims = Claims(catalog)
         self._dispatcher = dispatcher
         self._pollers = pollers
-        self._broker_of = broker_of
+        self._catalog = catalog
         self._timers = Timers(lifetime)
         self._pending: list[Item] = []
         self._unsettled: list[Write] = []
@@ -173,10 +184,12 @@ class Storage(Actor):
         started = time.monotonic()
         self._store.take_over()
         self._view.clear(self._store.decoded)
+        self._claims.clear()
         self._timers.clear()
         count = 0
         for record, value in self._store.load():
             self._view.put(record.key, record, value)
+            self._claims.put(record.key, None, record)
             self._timers.set(record)
             count += 1
         self._view.unreadable = frozenset(self._store.unreadable)
@@ -208,18 +221,20 @@ class Storage(Actor):
         """Hand out what a poller has lost; whoever has got some of it already knows it again."""
         self._pollers[broker].tell(Reset())
         for record in self._view.running():
-            if self._broker_of(record.service_id) == broker:
+            service = self._catalog.service(record.service_id)
+            if service is not None and service.broker == broker:
                 self._hand_out(record)
 
     def _hand_out(self, record: Record) -> None:
         operation = record.operation
-        broker = self._broker_of(record.service_id)
-        if broker is None:
+        service = self._catalog.service(record.service_id)
+        if service is None:
             log.error("%s: no plugin offers service %s", record.key, record.service_id)
         elif operation.due_at <= time.time():
-            self._dispatcher.tell(StepDue(record.key, operation.id, operation.step, broker))
+            due = StepDue(record.key, operation.id, operation.step, service.broker)
+            self._dispatcher.tell(due)
         else:
-            self._pollers[broker].tell(
+            self._pollers[service.broker].tell(
                 Wait(
                     record.key,
                     operation.id,
@@ -258,6 +273,7 @@ class Storage(Actor):
         writes: list[Write] = []
         later: list[Item] = []
         touched: set[Key] = set()
+        claimed: set[Claim] = set()
         size = 0
         items, self._pending = self._pending, []
         for item in items:
@@ -269,12 +285,19 @@ class Storage(Actor):
             write = self._decide(item)
             if write is None:
                 continue
+            claims = self._claims.of(write.record)
+            if not claimed.isdisjoint(claims):
+                # Which of the two comes first, and is the only one, has to be durable first.
+                later.append(item)
+                touched |= keys
+                continue
             needed = write.entry.size
             if needed > MAX_BYTES:
                 self._rejected(write, "it is too large")
                 continue
             writes.append(write)
             touched |= keys
+            claimed |= claims
             size += needed
         self._pending += later
         while size > MAX_BYTES and len(writes) > 1:
@@ -310,7 +333,7 @@ class Storage(Actor):
         if change.reply.done():
             return None
         try:
-            decision = decide(self._view, change, time.time())
+            decision = decide(self._view, self._claims, change, time.time())
         except Exception:
             log.exception("Defect in the lifecycle: %s", type(change.command).__name__)
             resolve(change.reply, Answer(Verdict.ERROR))
@@ -324,7 +347,7 @@ class Storage(Actor):
     def _decide_report(self, item: StepReport) -> Write | None:
         report = item.report
         record = self._view.get(report.key)
-        advanced = progress.advance(record, report, time.time()) if record else None
+        advanced = advance(self._claims, record, report, time.time()) if record else None
         if advanced is None:
             self._dispatcher.tell(StepTaken(report.key, item.broker, item.worker))
             return None
@@ -399,6 +422,7 @@ class Storage(Actor):
         self._pending = [write.item for write in lost] + self._pending
         keys = {write.key for write in lost} | {Key(write.key.instance_id) for write in lost}
         for key, record, value in self._store.read(sorted(keys)):
+            self._claims.put(key, self._view.get(key), record)
             self._view.put(key, record, value)
 
     def _apply(self, write: Write) -> None:
@@ -406,6 +430,7 @@ class Storage(Actor):
         before = self._view.get(write.key)
         record = write.record
         self._view.put(write.key, record, write.entry.value)
+        self._claims.put(write.key, before, record)
         self._cut_off.pop(write.key, None)
         if isinstance(write.item, StepReport):
             item = write.item

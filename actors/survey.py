@@ -9,10 +9,14 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterator, Mapping, Sequence
 
+from alibroker.actors.claims import Claim, claim_of
 from alibroker.actors.findings import Disagreement, Finding
 from alibroker.actors.records import Key, Record, Status, same_json
 from alibroker.actors.view import View
-from alibroker.brokers.api import Found, Inventory
+from alibroker.brokers.api import Found
+from alibroker.brokers.catalog import Catalog
+from alibroker.brokers.contract import Plugin
+from alibroker.brokers.digests import digest
 
 
 def settled(view: View, services: frozenset[str]) -> dict[Key, str]:
@@ -29,43 +33,57 @@ class Survey:
 
     def __init__(
         self,
-        broker: str,
-        services: frozenset[str],
+        plugin: Plugin,
+        catalog: Catalog,
         view: View,
         *,
         before: Mapping[Key, str],
         now: float,
     ) -> None:
-        """Take the ids of the broker's services, and what `settled` said before the inventory."""
-        self._broker = broker
-        self._services = services
+        """Take what `settled` said before the inventory."""
+        self._plugin = plugin
+        self._catalog = catalog
+        self._services = catalog.services_of(plugin.name)
         self._view = view
         self._before = before
         self._now = now
 
-    def compare(self, inventory: Inventory, found: Sequence[Found]) -> Iterator[Finding]:
+    def compare(self, found: Sequence[Found]) -> Iterator[Finding]:
         """Yield the disagreements between what was found and the records as they are now."""
-        things = _Things(inventory, found)
+        things = _Things(self._plugin, found)
         for record in self._view.records():
-            name = str(record.resource.get(things.fact_of(record.key)) or "")
-            if record.service_id not in self._services or not _alive(record) or not name:
+            claim = claim_of(self._plugin, record.key, record.resource)
+            if claim is None or not record.holds_something or self._is_of_another(record):
                 continue
-            thing = things.claim(record.key, name)
-            hidden = thing is None and things.may_hide(record.key)
+            some = things.claim(claim)
+            if record.service_id not in self._services:
+                continue
+            hidden = not some and things.may_hide(record.key)
             if not hidden and self._stood_still(record.key, record):
-                yield from self._of_record(record, name, thing)
+                yield from self._of_record(record, claim, some)
         for thing in things.unclaimed():
             # What becomes of a thing is decided for its parts as well.
             if not thing.main and things.has_main(thing):
                 continue
             yield from self._of_thing(thing)
 
-    def _of_record(self, record: Record, name: str, thing: Found | None) -> Iterator[Finding]:
-        """Compare a record with the thing it names."""
+    def _is_of_another(self, record: Record) -> bool:
+        """Whether another plugin offers its service; if none does, it may be of this one."""
+        service = self._catalog.service(record.service_id)
+        return service is not None and service.broker != self._plugin.name
+
+    def _of_record(self, record: Record, claim: Claim, some: Sequence[Found]) -> Iterator[Finding]:
+        """Compare a record with the things of the name that it has."""
         ready = record.status is Status.READY
-        if thing is None:
+        thing = next((one for one in some if is_of(one, record.key)), None)
+        if thing is None and some:
+            if ready or record.status is Status.CREATION_FAILED:
+                whose = "/".join(filter(None, (some[0].instance_id, some[0].binding_id)))
+                text = f"Its marks say that it is of {whose or 'another instance'}."
+                yield self._finding(Disagreement.DRIFTED, record.key, text, some[0])
+        elif thing is None:
             if ready:
-                text = f"{name} does not exist any more, or the broker may not see it."
+                text = f"{claim.name} does not exist any more, or the broker may not see it."
                 yield self._finding(Disagreement.MISSING, record.key, text)
         elif record.status is Status.CREATION_FAILED:
             text = record.operation.description
@@ -89,7 +107,7 @@ class Survey:
             return
         if record is None:
             yield self._finding(Disagreement.UNKNOWN, key, "No record names it.", thing)
-        elif not _alive(record):
+        elif not record.holds_something:
             text = "Its record says that it was deleted."
             yield self._finding(Disagreement.LEFT_OVER, key, text, thing)
         elif thing.main:
@@ -107,7 +125,7 @@ class Survey:
     ) -> Finding:
         return Finding(
             disagreement=disagreement,
-            broker=self._broker,
+            broker=self._plugin.name,
             key=key,
             description=text,
             found=thing,
@@ -115,33 +133,35 @@ class Survey:
         )
 
 
-class _Things:
-    """What was found, by what it was created for."""
+def is_of(thing: Found, key: Key) -> bool:
+    """Whether the marks of something allow that it was created for an instance or a binding."""
+    if thing.instance_id:
+        return Key(thing.instance_id, thing.binding_id) == key
+    return thing.instance_digest in ("", digest(key.instance_id))
 
-    def __init__(self, inventory: Inventory, found: Sequence[Found]) -> None:
-        self._facts = {False: inventory.instance_fact, True: inventory.binding_fact}
+
+class _Things:
+    """What was found, by the names that records have of it."""
+
+    def __init__(self, plugin: Plugin, found: Sequence[Found]) -> None:
         self._found = found
         self._claimed: set[int] = set()
         self._wholes: set[Key] = set()
         self._opaque = {one.instance_id for one in found if one.contents_unknown}
-        self._main: dict[tuple[Key, str], list[int]] = collections.defaultdict(list)
+        self._main: dict[Claim, list[int]] = collections.defaultdict(list)
         for number, one in enumerate(found):
             if one.main:
                 key = Key(one.instance_id, one.binding_id)
                 self._wholes.add(key)
-                # Where the marks do not say for what it was created, its name alone has to do.
-                name = str(one.resource.get(self.fact_of(key)) or "")
-                self._main[key if one.instance_id else _nameless(key), name].append(number)
+                claim = claim_of(plugin, key, one.resource)
+                if claim is not None:
+                    self._main[claim].append(number)
 
-    def fact_of(self, key: Key) -> str:
-        """Return the fact that names the thing of an instance or a binding."""
-        return self._facts[bool(key.binding_id)]
-
-    def claim(self, key: Key, name: str) -> Found | None:
-        """Return the thing that a record knows by its name, if it was found."""
-        numbers = self._main.get((key, name)) or self._main.get((_nameless(key), name)) or []
+    def claim(self, claim: Claim) -> list[Found]:
+        """Return what a record knows by its name: whatever its marks say, it is no orphan."""
+        numbers = self._main.get(claim, [])
         self._claimed.update(numbers)
-        return self._found[numbers[0]] if numbers else None
+        return [self._found[number] for number in numbers]
 
     def may_hide(self, key: Key) -> bool:
         """Whether a binding's thing can be there although it was not found."""
@@ -154,14 +174,6 @@ class _Things:
     def unclaimed(self) -> Iterator[Found]:
         """Return what no record has claimed."""
         return (one for number, one in enumerate(self._found) if number not in self._claimed)
-
-
-def _nameless(key: Key) -> Key:
-    return Key("", "?" if key.binding_id else "")
-
-
-def _alive(record: Record) -> bool:
-    return not (record.status is Status.DELETED or record.clean)
 
 
 def _drift(record: Record, thing: Found) -> str:

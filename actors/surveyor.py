@@ -6,15 +6,18 @@ import collections
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 
 from msgspec.structs import replace
 
 from alibroker.actors.actor import Actor, Address
 from alibroker.actors.calls import INVENTORY_PATIENCE, Call, Calls, Running
-from alibroker.actors.findings import ORPHANS, Finding, SurveyReport
+from alibroker.actors.findings import ORPHANS, Disagreement, Finding, SurveyReport
 from alibroker.actors.messages import Settle, Settled, Settlement, TakeSurvey, Tick
+from alibroker.actors.missing import Search
 from alibroker.actors.quarantine import not_now
+from alibroker.actors.records import Key
 from alibroker.actors.settings import EngineSettings, Orphans
 from alibroker.actors.settling import Settling
 from alibroker.actors.survey import Survey, settled
@@ -98,6 +101,8 @@ class Surveyor(Actor):
         self._surveys.report = report
         self._surveys.running = False
         self._next = time.monotonic() + self._settings.survey_interval
+        if any(one.disagreement is Disagreement.UNSEEN for one in report.findings):
+            self._next = min(self._next, time.monotonic() + self._settings.missing_age)
         count = collections.Counter(str(one.disagreement) for one in report.findings)
         told = ", ".join(f"{number} {what}" for what, number in sorted(count.items()))
         seen = sum(report.seen.values())
@@ -108,7 +113,7 @@ class Surveyor(Actor):
 
     def _report(self) -> SurveyReport:
         taken_at, earlier = time.time(), self._surveys.report
-        since = {one.id: one.since for one in earlier.findings}
+        before = {one.id: one for one in earlier.findings}
         found: list[Finding] = []
         seen: dict[str, int] = {}
         failures: dict[str, str] = {}
@@ -117,7 +122,7 @@ class Surveyor(Actor):
             if plugin.inventory is None:
                 continue
             try:
-                seen[name], fresh = self._survey_of(name, plugin.inventory, taken_at)
+                seen[name], fresh = self._survey_of(plugin, plugin.inventory, before, taken_at)
             except TryAgainError as ex:
                 failures[name] = ex.reason
             except ContractError:
@@ -126,7 +131,7 @@ class Surveyor(Actor):
             if name in failures:
                 log.warning("%s cannot be surveyed now: %s", name, failures[name])
                 fresh = [one for one in earlier.findings if one.broker == name]
-            found += [replace(one, since=since.get(one.id, one.since)) for one in fresh]
+            found += [one.carried_on(before.get(one.id)) for one in fresh]
         return SurveyReport(
             taken_at=taken_at,
             seconds=time.time() - taken_at,
@@ -135,12 +140,34 @@ class Surveyor(Actor):
             findings=tuple(found),
         )
 
-    def _survey_of(self, name: str, inventory: Inventory, now: float) -> tuple[int, list[Finding]]:
-        services = self._catalog.services_of(name)
-        before = settled(self._view, services)
-        found = self._inventory_of(name, inventory)
-        survey = Survey(name, services, self._view, before=before, now=now)
-        return len(found), contained(lambda: list(survey.compare(inventory, found)))
+    def _survey_of(
+        self, plugin: Plugin, inventory: Inventory, earlier: Mapping[str, Finding], now: float
+    ) -> tuple[int, list[Finding]]:
+        before = settled(self._view, self._catalog.services_of(plugin.name))
+        found = self._inventory_of(plugin.name, inventory)
+        survey = Survey(plugin, self._catalog, self._view, before=before, now=now)
+        findings = contained(lambda: list(survey.compare(found)))
+        search = Search(
+            lambda key: self._exists(plugin.name, inventory, key),
+            earlier,
+            now=now,
+            age=self._settings.missing_age,
+        )
+        return len(found), list(search.judge(findings))
+
+    def _exists(self, name: str, inventory: Inventory, key: Key) -> bool:
+        call, record = Call(name, "exists"), self._view.get(key)
+        if record is None or self._surveys.stopping.is_set() or self._calls.hanging(call):
+            raise TryAgainError("A later survey will.")
+        if reason := not_now(self._calls.quarantine.get(call.name)):
+            raise TryAgainError(reason)
+        resource, of_binding = record.resource, bool(key.binding_id)
+        there = self._calls.run(
+            call, self.actor_ref, lambda: inventory.exists(resource, of_binding=of_binding)
+        )
+        if not isinstance(there, bool):
+            raise ContractError(f"exists() returned a {type(there).__name__}")
+        return there
 
     def _inventory_of(self, name: str, inventory: Inventory) -> list[Found]:
         call = Call(name, "inventory")

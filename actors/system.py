@@ -233,10 +233,6 @@ class BrokerSystem:
                 raise TimeoutError("; ".join(problems))
             time.sleep(0.01)
 
-    def _broker_of(self, service_id: str) -> str | None:
-        service = self.catalog.service(service_id)
-        return service.broker if service else None
-
     def _give_up(self, reason: str) -> None:
         log.critical("The actor system has failed: %s", reason)
         self.gave_up = reason
@@ -274,7 +270,7 @@ class BrokerSystem:
             view=self.view,
             dispatcher=self._dispatcher,
             pollers=self._pollers,
-            broker_of=self._broker_of,
+            catalog=self.catalog,
             lifetime=settings.result_lifetime,
         )
 

@@ -37,6 +37,8 @@ from alibroker.actors.storage import Storage
 from alibroker.actors.store import RecordStore
 from alibroker.actors.system import BrokerSystem
 from alibroker.actors.view import View
+from alibroker.brokers.catalog import Catalog
+from alibroker.brokers.contract import checked
 from alibroker.etcd.client import MAX_ENTRIES, Committed, Entry, Etcd
 from alibroker.etcd.embedded import EmbeddedEtcd
 from alibroker.etcd.sealing import Sealer
@@ -167,7 +169,7 @@ def storage(etcd: Etcd, directory: Path, count: int) -> Iterator[Submit]:
         view=view,
         dispatcher=Address("dispatcher"),
         pollers={Nothing.name: Address("poller")},
-        broker_of=lambda _: Nothing.name,
+        catalog=Catalog([checked(Nothing())]),
         lifetime=86_400.0,
     )
     address.move_to(actor)

@@ -251,6 +251,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether it is what `instance_fact` or `binding_fact` names, and not a part beside that."""
     instance_id: str = ""
     """The service instance it was created for; empty if its marks do not say."""
+    instance_digest: str = ""
+    """The `digest` of its instance's id, where that is all that its marks have room for."""
     binding_id: str = ""
     """The binding it was created for; empty for what belongs to the instance. If the marks of
     something of a binding do not say which, its own name."""
@@ -280,15 +282,27 @@ class Inventory(Protocol):
     """
 
     instance_fact: str
-    """The fact in an instance's `resource` that names its thing in the cloud."""
+    """The fact in an instance's `resource` that names its thing in the cloud, and no other's: what
+    one instance has named there, no other can."""
     binding_fact: str
-    """The same of a binding."""
+    """The same of a binding. If such names are only told apart within the instance's thing, the
+    binding's `resource` holds the `instance_fact` as well."""
 
     def inventory(self) -> Iterable[Found]:
         """Return all that carries this broker's mark, but for what the cloud is deleting already.
 
         Raises:
             TryAgainError: the cloud cannot be asked now. Half an inventory is never returned.
+        """
+        ...
+
+    def exists(self, resource: Json, *, of_binding: bool) -> bool:
+        """Tell whether there is what the facts of a record name, whatever marks it carries now.
+
+        Asked of what `inventory` did not return; what the cloud is deleting does not exist.
+
+        Raises:
+            TryAgainError: the cloud cannot say now.
         """
         ...
 

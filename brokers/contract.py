@@ -54,6 +54,9 @@ class Plugin:
     offerings: tuple[ServiceOffering, ...] = ()
     inventory: Inventory | None = None
     """The broker itself, if it can say what exists."""
+    instance_fact: str = ""
+    binding_fact: str = ""
+    """As the inventory names them; empty without one."""
 
 
 def contained(call: Callable[[], T]) -> T:
@@ -94,10 +97,12 @@ def _checked(broker: Broker, others: Sequence[Plugin]) -> Plugin:
     if missing:
         raise ContractError(f"it has no method {', '.join(missing)}")
     offerings = _offerings(broker)
+    inventory = _inventory(broker)
+    facts = (inventory.instance_fact, inventory.binding_fact) if inventory else ("", "")
     taken = [offering for other in others for offering in other.offerings]
     for fault in faults([*taken, *offerings]):
         raise ContractError(fault)
-    return Plugin(name, broker, offerings, _inventory(broker))
+    return Plugin(name, broker, offerings, inventory, *facts)
 
 
 def _offerings(broker: Broker) -> tuple[ServiceOffering, ...]:
@@ -115,7 +120,7 @@ def _offerings(broker: Broker) -> tuple[ServiceOffering, ...]:
 def _inventory(broker: Broker) -> Inventory | None:
     if not hasattr(broker, "inventory"):
         return None
-    for method in ("inventory", "keep"):
+    for method in ("inventory", "exists", "keep"):
         if not callable(getattr(broker, method, None)):
             raise ContractError(f"it has an inventory, but no method {method}")
     for fact in ("instance_fact", "binding_fact"):

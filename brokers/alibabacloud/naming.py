@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Final
 
 from alibroker.brokers.api import Found, Work
+from alibroker.brokers.digests import digest
 
 OWNER_TAG: Final = "alibroker"
 """Its value says which broker created a thing."""
@@ -31,13 +31,6 @@ _WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _RESERVED: Final = ("aliyun", "acs:")
 
 
-def digest(*parts: str, length: int) -> str:
-    """Return `length` (up to 52) of a-z and 2-7 that stand for `parts`; 5 bits each."""
-    text = "/".join(f"{len(part)}:{part}" for part in parts)
-    encoded = base64.b32encode(hashlib.sha256(text.encode()).digest())
-    return encoded.decode().lower()[:length]
-
-
 def tag_value(text: str) -> str:
     """Return `text` if it may be the value of a tag in every product, or else a code of it.
 
@@ -55,7 +48,7 @@ def _coded(text: str, allowed: re.Pattern[str]) -> str:
     if allowed.fullmatch(text) and not text.lower().startswith((*_RESERVED, _CODED, _DIGEST)):
         return text
     coded = _CODED + base64.b32encode(text.encode()).decode().rstrip("=").lower()
-    return coded if len(coded) <= _LONGEST else f"{_DIGEST}{digest(text, length=52)}"
+    return coded if len(coded) <= _LONGEST else f"{_DIGEST}{digest(text)}"
 
 
 def tag_text(value: str) -> str:
@@ -93,10 +86,12 @@ def marked(kind: str, name: str, tagged: Mapping[str, str]) -> Found:
     def text(tag: str) -> str:
         return tag_text(tagged.get(tag, ""))
 
+    instance = tagged.get(INSTANCE_TAG, "")
     return Found(
         kind=kind,
         name=name,
-        instance_id=text(INSTANCE_TAG),
+        instance_id=tag_text(instance),
+        instance_digest=instance.removeprefix(_DIGEST) if instance.startswith(_DIGEST) else "",
         service_id=text(SERVICE_TAG),
         plan_id=text(PLAN_TAG),
         organization_guid=text(ORGANIZATION_TAG),

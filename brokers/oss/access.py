@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from alibroker.brokers.alibabacloud.naming import digest
 from alibroker.brokers.api import Json
+from alibroker.brokers.digests import digest
 
 _LOOK: Final = ("oss:GetBucketInfo", "oss:GetBucketLocation", "oss:GetBucketStat")
 _LIST: Final = ("oss:ListObjects", "oss:ListObjectVersions")

@@ -108,6 +108,10 @@ class OssBroker:
         """Return the buckets, users and policies that are ours."""
         return self._inventory.inventory()
 
+    def exists(self, resource: Json, *, of_binding: bool) -> bool:
+        """Look at one bucket, or for one user."""
+        return self._inventory.exists(resource, of_binding=of_binding)
+
     def keep(self, found: Found) -> None:
         """Tag a bucket as one that is to stay."""
         self._inventory.keep(found)

@@ -10,9 +10,9 @@ import msgspec
 
 from alibroker.brokers.alibabacloud.buckets import Buckets
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
-from alibroker.brokers.alibabacloud.naming import digest
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Failed, InProgress, Json, Step, Succeeded, Work
+from alibroker.brokers.digests import digest
 from alibroker.brokers.oss.configuration import (
     CHANGEABLE,
     FIXED,

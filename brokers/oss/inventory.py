@@ -67,6 +67,21 @@ class OssInventory:
             raise TryAgainError(str(error), after=error.after) from error
         return found
 
+    def exists(self, resource: Json, *, of_binding: bool) -> bool:
+        """Tell whether our account has a bucket, or a user.
+
+        Raises:
+            TryAgainError: A call did not end well.
+        """
+        try:
+            if of_binding:
+                return any(user.name == resource["user"] for user in self._ram.users())
+            name = resource["bucket"]
+            listed = list_buckets(self._buckets, self._region, prefix=name)
+            return any(bucket.name == name for bucket in listed)
+        except CloudError as error:
+            raise TryAgainError(str(error), after=error.after) from error
+
     def keep(self, found: Found) -> None:
         """Tag a bucket as one that is to stay.
 

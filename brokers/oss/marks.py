@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from alibroker.brokers.alibabacloud.naming import digest, tag_text, tag_value
+from alibroker.brokers.alibabacloud.naming import tag_text, tag_value
+from alibroker.brokers.digests import digest
 
 _LONGEST: Final = 128
 _LETTERS: Final = 26

@@ -13,8 +13,9 @@ import json
 from typing import Final
 
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
-from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, OWNER_TAG, digest, tag_value, tags
+from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, OWNER_TAG, tag_value, tags
 from alibroker.brokers.api import Work
+from alibroker.brokers.digests import digest
 from alibroker.brokers.oss.storage import PRIVATE, BucketCalls, BucketInfo
 from alibroker.brokers.oss.users import RamCalls
 

@@ -6,8 +6,9 @@ import secrets
 import string
 from typing import Any, Final
 
-from alibroker.brokers.alibabacloud.naming import digest, tag_text, word_value
+from alibroker.brokers.alibabacloud.naming import tag_text, word_value
 from alibroker.brokers.api import Work
+from alibroker.brokers.digests import digest
 from alibroker.brokers.rds.engines import READ_WRITE, Engine, Login
 
 DATABASE: Final = "app"

@@ -153,6 +153,10 @@ class RdsBroker:
         """List our instances and their accounts; about two calls for each instance."""
         return self._inventory.found()
 
+    def exists(self, resource: Json, *, of_binding: bool) -> bool:
+        """Look at one instance, or at one account of it."""
+        return self._inventory.exists(resource, of_binding=of_binding)
+
     def keep(self, found: Found) -> None:
         """Mark an instance as kept, in its tags."""
         self._inventory.keep(found)

@@ -71,6 +71,24 @@ class RdsInventory:
             raise TryAgainError(str(error), after=error.after) from error
         return found
 
+    def exists(self, resource: Json, *, of_binding: bool) -> bool:
+        """Tell whether there is an instance, or an account of it, that is not being deleted.
+
+        Raises:
+            TryAgainError: The call failed, whatever the reason.
+        """
+        name = str(resource["instance_id"])
+        try:
+            item = self._ask(lambda: self._calls.instance(name))
+            if item is None:
+                return self._ask(lambda: self._calls.is_listed(name))
+            if item["DBInstanceStatus"] in DELETING_STATUSES:
+                return False
+            account = str(resource["username"]) if of_binding else ""
+            return not account or bool(self._ask(lambda: self._calls.account(name, account)))
+        except CloudError as error:
+            raise TryAgainError(str(error), after=error.after) from error
+
     def keep(self, found: Found) -> None:
         """Mark an instance as kept; an account is kept together with its instance.
 

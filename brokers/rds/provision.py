@@ -7,9 +7,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
-from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, digest, tag_value, tags
+from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, tag_value, tags
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
+from alibroker.brokers.digests import digest
 from alibroker.brokers.rds.calls import Item, RdsCalls
 from alibroker.brokers.rds.extras import Extras
 from alibroker.brokers.rds.facts import facts_of

@@ -115,7 +115,10 @@ class BadBroker:
             return self.act[work.kind]()
         if place == "observe" and work.observation is None:
             return InProgress(description="Being built.", poll_after=0.05)
-        return Succeeded(credentials={"key": "k"} if work.kind == "bind" else None)
+        return Succeeded(
+            credentials={"key": "k"} if work.kind == "bind" else None,
+            resource={"token": work.instance_id} if work.kind == "provision" else {},
+        )
 
     provision = update = deprovision = bind = unbind = _step
 
@@ -129,6 +132,10 @@ class BadBroker:
         self.calls.append("inventory")
         if "inventory" in self.act:
             yield self.act["inventory"]()
+
+    def exists(self, _resource: Any, *, of_binding: bool) -> Any:
+        self.calls.append("exists")
+        return self.act["exists"]() if "exists" in self.act else of_binding
 
     def keep(self, _found: Any) -> None:
         """Keep nothing."""
@@ -231,6 +238,22 @@ def test_no_misbehaviour_in_an_inventory_is_more_than_a_defect(
         assert "bad" in system.surveys.report.failures
         assert "drawer" in system.surveys.report.seen
     serves(system, "good")
+
+
+def test_no_misbehaviour_in_looking_for_something_is_more_than_a_defect(
+    make_both: Callable[..., BrokerSystem], bad: BadBroker
+) -> None:
+    system = make_both(missing_age=0.001)
+    ask(system, bad_provision("bad", "nowhere"))
+    assert ended(system, "bad").resource
+    for act in MISBEHAVIOUR.values():
+        bad.act["exists"] = act
+        before = system.surveys.report.taken_at
+        system.survey()
+        eventually(lambda before=before: system.surveys.report.taken_at > before)  # type: ignore[misc]
+        assert system.surveys.report.failures == {"bad": "A defect; the broker's log says more."}
+        assert "drawer" in system.surveys.report.seen
+    assert bad.calls.count("exists") == len(MISBEHAVIOUR)
 
 
 def test_a_bind_without_credentials_is_a_defect(

@@ -11,11 +11,14 @@ from drawers import PLAN, SERVICE, Drawer
 from waiting import eventually
 
 from alibroker.actors.commands import Bind, Deprovision, Verdict
-from alibroker.actors.findings import Finding
+from alibroker.actors.findings import Disagreement, Finding
 from alibroker.actors.messages import Settlement
+from alibroker.actors.missing import MOST_LOOKS, Search
+from alibroker.actors.records import Key
 from alibroker.actors.settings import Orphans
 from alibroker.actors.system import BrokerSystem
-from alibroker.brokers.api import Found
+from alibroker.brokers.api import Found, TryAgainError
+from alibroker.brokers.digests import digest
 
 
 def survey(system: BrokerSystem) -> tuple[Finding, ...]:
@@ -48,9 +51,8 @@ def settle(system: BrokerSystem, finding: Finding, how: Settlement, **more: Any)
 
 def stray(token: str, **more: Any) -> Found:
     offer = {"service_id": SERVICE, "plan_id": PLAN}
-    return Found(
-        kind="drawer", name=f"drawer-{token}", resource={"token": token}, **{**offer, **more}
-    )
+    facts = {"resource": {"token": token}, **offer, **more}
+    return Found(kind="drawer", name=f"drawer-{token}", **facts)
 
 
 def test_nothing_is_found_where_all_is_as_recorded(system: BrokerSystem) -> None:
@@ -73,12 +75,94 @@ def test_what_no_record_knows_is_found(system: BrokerSystem, drawer: Drawer) -> 
 
 
 def test_what_was_deleted_behind_the_brokers_back_is_missing(
-    system: BrokerSystem, drawer: Drawer
+    make_system: Any, drawer: Drawer
 ) -> None:
+    system = make_system(missing_age=0.001)
     live(system, "one", "b1")
     drawer.things.clear()
     drawer.locks.clear()
+    assert what(system) == [("unseen", "one"), ("unseen", "one/b1")]
     assert what(system) == [("missing", "one"), ("missing", "one/b1")]
+
+
+def test_what_was_not_seen_a_moment_ago_is_not_missing_yet(
+    system: BrokerSystem, drawer: Drawer
+) -> None:
+    live(system, "one")
+    token = drawer.things.pop("one")
+    assert what(system) == [("unseen", "one")]
+    assert what(system) == [("unseen", "one")]
+    drawer.things["one"] = token
+    assert what(system) == []
+
+
+def test_what_lost_its_marks_is_not_missing(make_system: Any, drawer: Drawer) -> None:
+    system = make_system(missing_age=0.001)
+    live(system, "one")
+    drawer.unmarked.add(drawer.things.pop("one"))
+    for _ in range(2):
+        (finding,) = survey(system)
+        assert finding.disagreement == "drifted"
+        assert "marks" in finding.description
+    drawer.unmarked.clear()
+    assert what(system) == [("unseen", "one")], "what it was before does not count"
+    assert what(system) == [("missing", "one")]
+
+
+def test_what_cannot_be_looked_for_is_not_missing(
+    make_system: Any, drawer: Drawer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = make_system(missing_age=0.001)
+    live(system, "one")
+    drawer.things.clear()
+
+    def away(*_: Any, **__: Any) -> bool:
+        raise TryAgainError("The cloud is away.")
+
+    monkeypatch.setattr(system.catalog.plugins[0].broker, "exists", away)
+    for _ in range(2):
+        (finding,) = survey(system)
+        assert finding.disagreement == "unseen"
+        assert "The cloud is away." in finding.description
+
+
+def test_where_all_seems_to_be_missing_nothing_is() -> None:
+    def finding(number: int) -> Finding:
+        return Finding(
+            disagreement=Disagreement.MISSING,
+            broker="drawer",
+            key=Key(f"i-{number}"),
+            description="It is not there.",
+            since=1.0,
+        )
+
+    some = [finding(number) for number in range(MOST_LOOKS + 1)]
+    earlier = {one.id: one for one in some}
+    search = Search(lambda _: False, earlier, now=1e9, age=1.0)
+    assert {one.disagreement for one in search.judge(some[1:])} == {Disagreement.MISSING}
+    assert {one.disagreement for one in search.judge(some)} == {Disagreement.UNSEEN}
+
+
+def test_another_survey_follows_soon_where_something_was_not_seen(
+    make_system: Any, drawer: Drawer
+) -> None:
+    system = make_system(survey_interval=3600.0, missing_age=0.2)
+    live(system, "one")
+    drawer.things.clear()
+    assert what(system) == [("unseen", "one")]
+    eventually(lambda: [one.disagreement for one in system.surveys.report.findings] == ["missing"])
+
+
+def test_what_has_the_marks_of_another_has_drifted_and_is_nobodys_orphan(
+    make_system: Any, drawer: Drawer
+) -> None:
+    system = make_system(missing_age=0.001)
+    live(system, "one")
+    drawer.strays.append(stray(drawer.things.pop("one"), instance_id="two"))
+    for _ in range(2):
+        (finding,) = survey(system)
+        assert (finding.disagreement, finding.key.instance_id) == ("drifted", "one")
+        assert finding.description == "Its marks say that it is of two."
 
 
 def test_what_the_cloud_will_not_list_just_now_is_not_missing(
@@ -123,6 +207,7 @@ def test_a_second_one_for_the_same_instance_is_double(system: BrokerSystem, draw
     drawer.strays.append(stray("second", instance_id="one"))
     (finding,) = survey(system)
     assert finding.disagreement == "double"
+    assert settle(system, finding, Settlement.ADOPT).verdict is Verdict.UNSUPPORTED
     assert settle(system, finding, Settlement.DELETE).verdict is Verdict.STARTED
     assert ended(system, f"orphan-{finding.id}").status == "deleted"
     assert drawer.strays == []
@@ -255,6 +340,50 @@ def test_what_does_not_say_what_it_is_of_is_adopted_under_a_given_id(
     assert settle(system, foreign, Settlement.ADOPT, instance_id="x").verdict is Verdict.UNSUPPORTED
     assert settle(system, foreign, Settlement.DELETE).verdict is Verdict.STARTED
     eventually(lambda: not any(one.name == "drawer-t" for one in drawer.strays))
+
+
+@pytest.mark.parametrize("action", list(Settlement))
+def test_an_operator_cannot_overrule_the_marks(
+    system: BrokerSystem, drawer: Drawer, action: Settlement
+) -> None:
+    drawer.things["lost"] = "t"
+    drawer.locks["b"] = "lost"
+    for finding in survey(system):
+        if action is Settlement.KEEP and finding.kind == "lock":
+            continue
+        answer = settle(system, finding, action, instance_id="other")
+        assert answer.verdict is Verdict.UNSUPPORTED
+    assert system.view.keys() == []
+    assert drawer.things == {"lost": "t"}
+
+
+def test_marks_that_hold_a_digest_have_the_last_word_as_well(
+    system: BrokerSystem, drawer: Drawer
+) -> None:
+    name = "a name that is too long" * 9
+    drawer.strays.append(stray("s", instance_digest=digest(name)))
+    (finding,) = survey(system)
+    other = settle(system, finding, Settlement.ADOPT, instance_id="other")
+    assert other.verdict is Verdict.UNSUPPORTED
+    assert settle(system, finding, Settlement.ADOPT, instance_id=name).verdict is Verdict.DONE
+    assert what(system) == []
+
+
+def test_a_binding_is_not_adopted_without_its_name(system: BrokerSystem, drawer: Drawer) -> None:
+    live(system, "one")
+    drawer.strays.append(stray("s", binding_id="lock-7", resource={"lock": "7"}))
+    (finding,) = survey(system)
+    answer = settle(system, finding, Settlement.ADOPT, instance_id="one")
+    assert answer.verdict is Verdict.UNSUPPORTED
+    assert settle(system, finding, Settlement.DELETE).verdict is Verdict.STARTED
+
+
+def test_a_binding_of_something_else_is_not_adopted(system: BrokerSystem, drawer: Drawer) -> None:
+    live(system, "one")
+    lock = stray("s", instance_id="one", binding_id="b", resource={"lock": "b", "token": "other"})
+    drawer.strays.append(lock)
+    (finding,) = survey(system)
+    assert settle(system, finding, Settlement.ADOPT).verdict is Verdict.DIFFERENT
 
 
 def test_an_adoption_never_replaces_a_record(system: BrokerSystem, drawer: Drawer) -> None:

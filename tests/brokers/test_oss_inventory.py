@@ -142,6 +142,30 @@ def test_what_others_have_is_not_found(oss: Drive, sandbox: Sandbox) -> None:
     assert sandbox.empty
 
 
+def test_what_exists_does_so_whatever_its_marks_say(oss: Drive, sandbox: Sandbox) -> None:
+    driver, other = oss(), oss(ALIBROKER_NAME="other")
+    driver.provision("i", DEFAULT)
+    driver.bind("i", "b")
+    bucket, user = driver.resource("i"), driver.resource("i", "b")
+    assert isinstance(other.broker, Inventory)
+    exists = other.broker.exists
+    assert not any(inventory(other).values())
+    assert exists(bucket, of_binding=False)
+    assert exists(user, of_binding=True)
+    for action in ("ListBuckets", "ListUsers"):
+        sandbox.fault(action, "error", code="AccessDenied", status=403, times=9)
+    for resource, of_binding in ((bucket, False), (user, True)):
+        with pytest.raises(TryAgainError):
+            exists(resource, of_binding=of_binding)
+    sandbox.control("DELETE", "faults")
+    driver.unbind("i", "b")
+    driver.deprovision("i")
+    assert not exists(user, of_binding=True)
+    # Another's bucket of the name is not it.
+    sandbox.control("POST", "foreign-buckets", {"name": bucket["bucket"]})
+    assert not exists(bucket, of_binding=False)
+
+
 def test_a_change_behind_the_back_shows(oss: Drive, sandbox: Sandbox) -> None:
     driver = oss()
     driver.provision("i", SELF_DEFINE)

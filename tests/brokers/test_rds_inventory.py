@@ -170,6 +170,27 @@ def test_what_others_made_is_not_found(
         one.deprovision(name)
 
 
+def test_what_exists_does_so_whatever_its_marks_say(rds: Drive, sandbox: Sandbox) -> None:
+    driver, other = rds(), rds(ALIBROKER_NAME="another")
+    driver.provision("i", SMALL)
+    driver.bind("i", "b")
+    instance, account = driver.resource("i"), driver.resource("i", "b")
+    assert isinstance(other.broker, Inventory)
+    exists = other.broker.exists
+    assert inventory(other) == []
+    assert exists(instance, of_binding=False)
+    assert exists(account, of_binding=True)
+    assert not exists({**account, "username": "nobody"}, of_binding=True)
+    sandbox.fault("DescribeDBInstanceAttribute", "error", code="Forbidden.RAM", status=403, times=3)
+    with pytest.raises(TryAgainError):
+        exists(instance, of_binding=False)
+    sandbox.control("DELETE", "faults")
+    driver.unbind("i", "b")
+    driver.deprovision("i")
+    assert not exists(instance, of_binding=False)
+    assert not exists(account, of_binding=True)
+
+
 def test_what_is_being_deleted_is_not_found(rds: Drive, sandbox: Sandbox) -> None:
     driver = rds()
     driver.provision("i", SMALL)

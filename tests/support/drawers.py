@@ -38,6 +38,7 @@ class Drawer:
         self.locks: dict[str, str] = {}
         self.kept: set[str] = set()
         self.strays: list[Found] = []
+        self.unmarked: set[str] = set()
         self.away = ""
         self.sizes: dict[str, tuple[str, int | None]] = {}
         self.looks = 0
@@ -170,7 +171,7 @@ class DrawerBroker:
             return InProgress(
                 description="Key chosen.",
                 state={"key": uuid.uuid4().hex},
-                resource={"lock": work.binding_id},
+                resource={"lock": work.binding_id, "token": work.resource["token"]},
             )
         self.drawer.locks[work.binding_id] = work.instance_id
         self.drawer.keys[work.binding_id] = work.state["key"]
@@ -219,9 +220,21 @@ class DrawerBroker:
                 binding_id=binding_id,
                 service_id=SERVICE,
                 plan_id=PLAN,
-                resource={"lock": binding_id},
+                resource={"lock": binding_id, **self._token_of(instance_id)},
             )
         yield from self.drawer.strays
+
+    def exists(self, resource: Json, *, of_binding: bool) -> bool:
+        if self.drawer.away:
+            raise TryAgainError(self.drawer.away)
+        if of_binding:
+            return resource["lock"] in self.drawer.locks
+        tokens = {*self.drawer.things.values(), *self.drawer.unmarked}
+        return resource["token"] in tokens
+
+    def _token_of(self, instance_id: str) -> Json:
+        token = self.drawer.things.get(instance_id)
+        return {"token": token} if token else {}
 
     def keep(self, found: Found) -> None:
         self.drawer.kept.add(found.instance_id)

@@ -101,6 +101,20 @@ def test_a_lost_store_is_rebuilt_from_the_cloud(world: World) -> None:
     assert listed(world) == []
 
 
+def test_one_database_never_gets_two_records(world: World) -> None:
+    """Or deprovisioning one instance would delete the database of another."""
+    world.do("provision", RDS, "living")
+    lose_the_store(world)
+    (finding,) = json.loads(orphans(world, "list", "--json").stdout)["findings"]
+    for action, instance in (("adopt", "other"), ("adopt", "living"), ("adopt", "other")):
+        orphans(world, action, finding["id"], "--instance-id", instance)
+    (again,) = [*listed(world), None]
+    world.start("deprovision", RDS, "other")
+    assert [again, world.left().get("instances")] == [None, [finding["facts"]["instance_id"]]]
+    assert world.request("GET", "/v2/service_instances/other").status_code == 404
+    world.do("deprovision", RDS, "living")
+
+
 def test_orphans_of_a_lost_store_are_deleted_one_by_one(world: World) -> None:
     world.do("provision", OSS, "kept")
     world.do("provision", OSS, "unwanted")
