@@ -10,13 +10,13 @@ from alibroker.brokers.alibabacloud.naming import KEPT, KEPT_TAG
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.alibabacloud.settling import unsettled
 from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
+from alibroker.brokers.oss import emptying
 from alibroker.brokers.oss.instances import CREATED, Instances
 from alibroker.brokers.oss.names import CHOSEN, ChosenNames, Holder
 from alibroker.brokers.oss.storage import BucketCalls
 from alibroker.brokers.oss.users import RamCalls
 
 _GONE: Final = "gone"
-_ABORTS_AT_ONCE: Final = 50
 _NOT_EMPTY: Final = "BucketNotEmpty"
 _OR_ELSE: Final = "or first update the instance's parameter DeletionPolicy to delete or keep"
 
@@ -55,7 +55,7 @@ class Removal:
                 self._ram.delete_policy(lone)
             return Succeeded(resource={_GONE: True})
         bucket = self._instances.bucket(work)
-        if work.state.get("phase") == "empty":
+        if work.state.get("phase") == emptying.EMPTY:
             return self._empty(work, bucket)
         deleted = "absent_since" in work.state
         if not work.resource.get(CREATED) or (deleted and work.resource.get(CHOSEN)):
@@ -106,29 +106,17 @@ class Removal:
         tags = bucket.tags()
         if not self._names.instance_tags(work).items() <= tags.items():
             return Failed(reason=_NOT_OURS)
-        return _emptying(0, 0)
+        return emptying.begin()
 
     def _empty(self, work: Work, bucket: BucketCalls) -> Step:
-        """Delete a page of what is in the bucket; a repetition lists anew, so it goes on."""
-        deleted, aborted = work.state["deleted"], work.state["aborted"]
         try:
-            if versions := bucket.versions():
-                bucket.delete_versions(versions)
-                return _emptying(deleted + len(versions), aborted)
-            if uploads := bucket.uploads(_ABORTS_AT_ONCE):
-                for key, upload_id in uploads:
-                    bucket.abort(key, upload_id)
-                return _emptying(deleted, aborted + len(uploads))
-            bucket.delete()
+            step = emptying.empty(work.state, bucket, self._settings.poll_interval)
         except CloudError as error:
-            if error.kind is Kind.NOT_FOUND:
-                # Whether the bucket is gone is for its deletion to say.
-                return InProgress(description="The bucket is being deleted")
-            if error.code != _NOT_EMPTY:
+            if error.kind is not Kind.NOT_FOUND:
                 raise
-            # Somebody still writes to it.
-            return _emptying(deleted, aborted, poll_after=self._settings.poll_interval)
-        return self._absent(work, was_there=True)
+            # Whether the bucket is gone is for its deletion to say.
+            return InProgress(description="The bucket is being deleted")
+        return step or self._absent(work, was_there=True)
 
     def _keep(self, work: Work, bucket: BucketCalls) -> Step:
         """Leave the bucket as it is, with a mark that it was left on purpose."""
@@ -154,14 +142,3 @@ class Removal:
 def _deletion(work: Work) -> Deletion:
     asked = work.parameters.get("DeletionPolicy") or work.plan_settings.get("deletion")
     return Deletion(asked or Deletion.REFUSE)
-
-
-def _emptying(deleted: int, aborted: int, *, poll_after: float = 0.0) -> InProgress:
-    return InProgress(
-        description=(
-            f"The bucket is being emptied: {deleted:,} objects and versions and {aborted:,} "
-            "unfinished uploads deleted so far"
-        ),
-        state={"phase": "empty", "deleted": deleted, "aborted": aborted},
-        poll_after=poll_after,
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import oss2
@@ -54,6 +54,20 @@ class BucketInfo(msgspec.Struct, frozen=True):
     versioning: bool
     encryption: str
     kms_key: str
+
+
+class Version(NamedTuple):
+    """A version of an object, or a delete marker."""
+
+    key: str
+    id: str
+
+
+class Upload(NamedTuple):
+    """An upload that was not finished."""
+
+    key: str
+    id: str
 
 
 def list_buckets(
@@ -181,33 +195,47 @@ class BucketCalls:
         ]
         self._buckets.call("PutBucketCors", self._bucket.put_bucket_cors, models.BucketCors(made))
 
-    def versions(self) -> list[models.BatchDeleteObjectVersion]:
+    def versions(self) -> list[Version]:
         """Return up to 1,000 versions and delete markers; of all objects, also unversioned ones."""
         found = self._buckets.call(
             "ListObjectVersions", self._contents.list_object_versions, max_keys=_PAGE
         )
-        return [
-            models.BatchDeleteObjectVersion(one.key, one.versionid)
-            for one in (*found.versions, *found.delete_marker)
-        ]
+        return [Version(one.key, one.versionid) for one in (*found.versions, *found.delete_marker)]
 
-    def delete_versions(self, versions: Sequence[models.BatchDeleteObjectVersion]) -> None:
-        """Delete up to 1,000 versions for good (DeleteMultipleObjects)."""
-        listed = models.BatchDeleteObjectVersionList(list(versions))
+    def delete_versions(self, versions: Sequence[Version]) -> None:
+        """Delete up to 1,000 versions for good (DeleteMultipleObjects).
+
+        Their keys travel as XML, which cannot carry all of them.
+        """
+        listed = models.BatchDeleteObjectVersionList(
+            [models.BatchDeleteObjectVersion(one.key, one.id) for one in versions]
+        )
         self._buckets.call("DeleteMultipleObjects", self._contents.delete_object_versions, listed)
 
-    def uploads(self, limit: int) -> list[tuple[str, str]]:
-        """Return the keys and ids of up to `limit` uploads that were never finished."""
+    def delete_version(self, version: Version) -> None:
+        """Delete a version for good, whatever its key (DeleteObject)."""
+        self._buckets.call(
+            "DeleteObject",
+            self._contents.delete_object,
+            version.key,
+            params={"versionId": version.id},
+        )
+
+    def uploads(self, limit: int) -> list[Upload]:
+        """Return up to `limit` uploads that were never finished."""
         found = self._buckets.call(
             "ListMultipartUploads", self._contents.list_multipart_uploads, max_uploads=limit
         )
-        return [(one.key, one.upload_id) for one in found.upload_list]
+        return [Upload(one.key, one.upload_id) for one in found.upload_list]
 
-    def abort(self, key: str, upload_id: str) -> None:
+    def abort(self, upload: Upload) -> None:
         """Delete the parts of an unfinished upload, if they are there."""
         try:
             self._buckets.call(
-                "AbortMultipartUpload", self._contents.abort_multipart_upload, key, upload_id
+                "AbortMultipartUpload",
+                self._contents.abort_multipart_upload,
+                upload.key,
+                upload.id,
             )
         except CloudError as error:
             if error.kind is not Kind.NOT_FOUND:

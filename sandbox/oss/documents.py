@@ -21,6 +21,9 @@ class Bucket(msgspec.Struct, frozen=True):
     tags: dict[str, str] = {}
     # Documents that are kept as they were sent: lifecycle, encryption (XML) and policy (JSON).
     configurations: dict[str, str] = {}
+    # For how long objects are kept from being deleted; 0 for not at all.
+    retention_days: int = 0
+    retention_policy: str = ""
     # When the lifecycle rules were applied last.
     swept: float = 0.0
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
 
 from alibroker.sandbox.errors import ApiError
-from alibroker.sandbox.oss import access, versions, xml
+from alibroker.sandbox.oss import access, retention, versions, xml
 from alibroker.sandbox.oss.archive import asked_class, check_readable, state
 from alibroker.sandbox.oss.attributes import asked_acl
 from alibroker.sandbox.oss.call import Operation, document
@@ -88,6 +88,8 @@ def head_object(call: Call) -> Response:
 def delete_object(call: Call) -> Response:
     """Delete an object; one that does not exist is deleted as well."""
     call.find_bucket()
+    if retention.protects(call, call.key, call.argument("versionId")):
+        raise ApiError(409, "FileImmutable", "The object you specified is immutable.")
     removed = versions.remove(call, call.key, call.argument("versionId"))
     return Response(204, headers=removed.headers())
 
@@ -111,6 +113,8 @@ def delete_multiple_objects(call: Call) -> Response:
     encoding = call.argument("encoding-type")
     rows = []
     for key, version in asked:
+        if retention.protects(call, key, version):
+            continue
         removed = versions.remove(call, key, version)
         row = {"Key": encoded(key, encoding)}
         if version:

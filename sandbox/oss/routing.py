@@ -17,6 +17,7 @@ from alibroker.sandbox.oss import (
     listing,
     multipart,
     objects,
+    retention,
     symlinks,
 )
 from alibroker.sandbox.oss.call import Operation
@@ -56,6 +57,9 @@ _ROUTES: dict[tuple[str, Level, str], Operation] = {
     ("GET", "bucket", "cname"): _operation(domains.list_cname, "ListCname"),
     ("POST", "bucket", "cname-add"): _operation(domains.put_cname, "PutCname"),
     ("POST", "bucket", "cname-delete"): _operation(domains.delete_cname, "DeleteCname"),
+    ("POST", "bucket", "worm"): _operation(retention.initiate, "InitiateBucketWorm"),
+    ("GET", "bucket", "worm"): _operation(retention.describe, "GetBucketWorm"),
+    ("DELETE", "bucket", "worm"): _operation(retention.abort, "AbortBucketWorm"),
     ("PUT", "object", ""): _operation(objects.put_object, "PutObject", streams=True),
     ("PUT", "object", "copy"): _operation(copying.copy_object, "CopyObject", "PutObject"),
     ("POST", "object", "append"): _operation(

@@ -295,3 +295,19 @@ def test_a_rule_with_a_tag_concerns_what_has_it(start: Callable[..., Any]) -> No
     made = models.LifecycleRule("r", "", expiration=models.LifecycleExpiration(1), tagging=tags)
     mine.put_bucket_lifecycle(models.BucketLifecycle([made]))
     assert [one.key for one in mine.list_objects().object_list] == ["b"]
+
+
+def test_what_is_retained_cannot_be_deleted(sandbox: Any, bucket: Any) -> None:
+    bucket.put_object("x", b"1")
+    assert refused(bucket.get_bucket_worm) == (404, "NoSuchWORMConfiguration")
+    assert refused(lambda: bucket.init_bucket_worm(0)) == (400, "InvalidArgument")
+    policy = bucket.init_bucket_worm(70).worm_id
+    found = bucket.get_bucket_worm()
+    assert (found.worm_id, found.retention_period_days) == (policy, 70)
+    sandbox.control("PUT", "settings", {"time_scale": 1})
+    assert refused(lambda: bucket.delete_object("x")) == (409, "FileImmutable")
+    assert bucket.batch_delete_objects(["x", "other"]).deleted_keys == ["other"]
+    sandbox.control("PUT", "settings", {"time_scale": 0})  # days are over at once
+    assert bucket.batch_delete_objects(["x"]).deleted_keys == ["x"]
+    bucket.abort_bucket_worm()
+    bucket.delete_bucket()
