@@ -30,6 +30,7 @@ from alibroker.brokers.api import (
     Work,
 )
 from alibroker.brokers.offerings import faults
+from alibroker.brokers.texts import plain
 
 T = TypeVar("T")
 
@@ -146,11 +147,11 @@ def checked_step(work: Work, result: object) -> Step:
         case InProgress(poll_after=pause, description=text):
             if pause < 0:
                 raise ContractError(f"a step wants to wait for {pause} seconds")
-            return msgspec.structs.replace(step, description=text[:MAX_TEXT])
+            return msgspec.structs.replace(step, description=plain(text[:MAX_TEXT]))
         case Succeeded(credentials=None) if work.kind is OperationKind.BIND:
             raise ContractError("a bind succeeded without credentials")
         case Failed(reason=text):
-            return msgspec.structs.replace(step, reason=text[:MAX_TEXT])
+            return msgspec.structs.replace(step, reason=plain(text[:MAX_TEXT]))
     return step
 
 
@@ -193,7 +194,7 @@ def _checked_error(error: TryAgainError) -> Exception:
     if after is not None and not (number and math.isfinite(after) and after >= 0):
         return ContractError("it raised a TryAgainError whose pause is no number of seconds")
     unanswered = getattr(error, "unanswered", False) is not False
-    return TryAgainError(reason[:MAX_TEXT], after=after, unanswered=unanswered)
+    return TryAgainError(plain(reason[:MAX_TEXT]), after=after, unanswered=unanswered)
 
 
 def _described(error: BaseException) -> str:
@@ -202,4 +203,4 @@ def _described(error: BaseException) -> str:
         text = str(error)
     except BaseException:  # noqa: BLE001 - its class may do what it likes
         text = "(no text)"
-    return f"{type(error).__name__}: {text}"[:MAX_TEXT]
+    return plain(f"{type(error).__name__}: {text}"[:MAX_TEXT])

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
 from alibroker.brokers.api import Failed, Step, TryAgainError, Work
+from alibroker.brokers.texts import plain
 
 _B = TypeVar("_B")
 
@@ -53,6 +54,7 @@ class CloudError(Exception):
         after: float | None = None,
     ) -> None:
         """Record what happened; `after` is the seconds that the cloud asked to wait."""
+        code, message, request_id = plain(code), plain(message), plain(request_id)
         request = f", request {request_id}" if request_id else ""
         super().__init__(f"{action}: {message} ({code}{request})")
         self.kind = kind
@@ -258,7 +260,7 @@ def cloud_error(
     if kind is Kind.DENIED:
         text = f"the broker may not do this: allow {product.lower()}:{action} to its RAM identity"
     elif not text:
-        text = message[:_MAX_MESSAGE].strip()
+        text = plain(message[:_MAX_MESSAGE])
         if not text or _UNSAFE.search(text):
             text = "Alibaba Cloud refuses"
     return CloudError(
