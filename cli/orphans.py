@@ -13,13 +13,13 @@ from typing import Any
 import click
 import requests
 from requests.auth import HTTPBasicAuth
-from rich import box
-from rich.console import Console
-from rich.table import Table
+
+from alibroker.cli.listing import laid_out, printable, terminal_width
 
 PASSWORD = "ALIBROKER_OPERATOR_PASSWORD"  # noqa: S105 - the name of a variable
 POLL_SECONDS = 0.5
 ORPHANS = ("unknown", "left over", "double", "half-deleted")
+_TITLES = ("id", "what", "kind", "name", "of", "since", "why")
 
 
 class Operator:
@@ -192,7 +192,8 @@ def _settle_all(operator: Operator, ids: Sequence[str], **body: Any) -> None:
             click.echo(f"{finding_id}  refused: {ex.message}", err=True)
         else:
             where = _path(answer.get("instance_id"), answer.get("binding_id"))
-            click.echo("  ".join(filter(None, (finding_id, where, answer["description"]))))
+            done = "  ".join(filter(None, (finding_id, where, answer["description"])))
+            click.echo(printable(done))
     if not ids:
         click.echo("There is nothing to do.")
     if refused:
@@ -221,11 +222,8 @@ def _print(survey: dict[str, Any]) -> None:
     if not survey["findings"]:
         click.echo("All is as recorded." if not survey["failures"] else "Nothing else was found.")
         return
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in ("id", "what", "kind", "name", "of", "since", "why"):
-        table.add_column(title, overflow="fold")
-    for one in survey["findings"]:
-        table.add_row(
+    rows = [
+        (
             one["id"],
             one["disagreement"],
             one["kind"],
@@ -234,6 +232,8 @@ def _print(survey: dict[str, Any]) -> None:
             time.strftime("%Y-%m-%d %H:%M", time.localtime(one["since"])),
             one["description"],
         )
-    Console().print(table)
+        for one in survey["findings"]
+    ]
+    click.echo(f"\n{laid_out(_TITLES, rows, terminal_width())}\n")
     if any(one["disagreement"] in ORPHANS for one in survey["findings"]):
         click.echo("Settle with: alibroker orphans adopt|keep|delete ID")
