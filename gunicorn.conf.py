@@ -53,8 +53,8 @@ asgi_disconnect_grace_period = 0
 # Bytes of a request line: two ids of 512 characters take up to 12,288 of them when percent-encoded.
 limit_request_line = 16_384
 # Bytes of a header line, so that the bound on originating identities is ours and explains itself;
-# and how many of them there can be: what one client can make the worker keep is their product.
-limit_request_field_size = 8_448
+# and how many of them there can be. All together are bounded by connections.py.
+limit_request_field_size = 33_280
 limit_request_fields = 64
 # Actors, and the connection to etcd, do not survive a fork.
 preload_app = False
@@ -104,9 +104,9 @@ def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None
         server.num_workers = old_value
 
 
-def post_fork(server: object, worker: object) -> None:  # noqa: ARG001 - gunicorn's signature
+def post_worker_init(worker: object) -> None:
     """Bound what clients can do to the worker."""
-    bound_connections()
+    bound_connections(worker)
 
 
 def worker_exit(server: object, worker: object) -> None:  # noqa: ARG001 - gunicorn's signature

@@ -1,19 +1,93 @@
-"""Bounds on connections that gunicorn's asgi worker does not keep by itself."""
+"""Bounds on connections that gunicorn's asgi worker does not keep by itself.
+
+They hold with whatever parser it uses: they look at what goes in and at what is called back.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import logging
+import re
+import sys
+import traceback
+from functools import partial
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
+from urllib.parse import unquote_to_bytes
 
+import msgspec
+from gunicorn.asgi import protocol
+from gunicorn.asgi.parser import LimitRequestHeaders, ParseError
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
 
+from alibroker.http.errors import error_name, phrase
+from alibroker.http.logs import Seldom
+
+log = logging.getLogger(__name__)
+
 HEADER_TIMEOUT: Final = 20.0
-"""Seconds within which the first request's headers have to be here; later ones: `keepalive`."""
+"""Seconds within which the first request's headers have to be here; later ones: `keepalive`.
+
+A TLS handshake has as many before them.
+"""
+MAX_HEAD: Final = 65_536
+"""Bytes that a request line and headers may have together."""
+MAX_HELD: Final = 16 * 2**20
+"""Bytes that all connections together may have sent ahead of what the application has taken."""
+LINGER: Final = 1.0
+"""Seconds for which one who was refused is listened to: a reset could overtake the answer."""
+
+_ABSOLUTE = re.compile(rb"https?://[^/?#@]+(/.*)?", re.IGNORECASE)
+_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+class MissingHostError(ParseError):  # type: ignore[misc] # gunicorn publishes no types
+    """HTTP/1.1 wants it in each request (RFC 9112, section 3.2)."""
+
+
+class SentAhead:
+    """What connections have sent and the application has not taken, in bytes."""
+
+    def __init__(self) -> None:
+        self.together = 0
+        self._of: dict[BoundedProtocol, int] = {}
+        self._endings = Seldom()
+
+    def count(self, connection: BoundedProtocol, size: int) -> None:
+        """Note how much it is of one connection."""
+        self.together += size - self._of.pop(connection, 0)
+        if size:
+            self._of[connection] = size
+
+    def keep_bound(self) -> None:
+        """End connections while it is too much, first that which has sent most."""
+        while self.together > MAX_HELD:
+            greediest = max(self._of, key=self._of.__getitem__)
+            if times := self._endings.count():
+                log.warning(
+                    "Connections had sent more than %d bytes that nobody was ready for: those with "
+                    "most of them were ended, %d of late, the last from %s",
+                    MAX_HELD,
+                    times,
+                    greediest.peer,
+                )
+            self.count(greediest, 0)
+            greediest.abort()
 
 
 class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes no types
     """gunicorn's connection, for clients that are slow, many or greedy (as of gunicorn 27.0)."""
+
+    sent_ahead: ClassVar[SentAhead] = SentAhead()
+    """Of all connections of this process."""
+
+    _callback_parser: Any
+    _current_request: Any
+    _closed: bool
+    _head = 0
+    """Bytes of a head that is not complete yet."""
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin, unless there are as many as `worker_connections` already."""
@@ -26,21 +100,137 @@ class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes 
             HEADER_TIMEOUT, self._keepalive_timeout
         )
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End, and leave nothing that only the garbage collector would find."""
+        super().connection_lost(exc)
+        self.sent_ahead.count(self, 0)
+        if self._task is None or self._task.done():
+            self._let_go()
+        else:
+            self._task.add_done_callback(self._let_go)
+
+    def _let_go(self, _task: object = None) -> None:
+        # Connection, parser, receiver and task hold each other, and all that was received. It is
+        # long until a collection: with many records each takes long.
+        self._callback_parser = self._body_receiver = self._current_request = self._task = None
+
+    def _feed_callback_parser(self, data: bytes) -> bool:
+        """Parse; a head has a bound, and what all connections have sent ahead."""
+        try:
+            goes_on = bool(super()._feed_callback_parser(data))
+        except ValueError:  # a length of thousands of digits
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            goes_on = False
+        if goes_on:
+            # gunicorn bounds each line and their number, which together are megabytes.
+            self._head = self._head + len(data) if self._current_request is None else 0
+            if self._head > MAX_HEAD:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+                goes_on = False
+        self._count_sent_ahead()
+        return goes_on
+
+    def _on_headers_complete(self) -> Any:
+        """Refuse a head that is too large, or does not say where it goes."""
+        parser = self._callback_parser
+        size = len(parser.path) + sum(len(name) + len(value) for name, value in parser.headers)
+        if size > MAX_HEAD:
+            raise LimitRequestHeaders
+        if parser.http_version >= (1, 1) and not any(
+            name.lower() == b"host" for name, _ in parser.headers
+        ):
+            raise MissingHostError
+        skip_body = super()._on_headers_complete()
+        request = self._current_request
+        # All have to take the form that is meant for proxies (RFC 9112, section 3.2.2).
+        if absolute := _ABSOLUTE.fullmatch(request.raw_path):
+            request.raw_path = absolute[1] or b"/"
+            request.path = unquote_to_bytes(request.raw_path).decode(errors="replace")
+        return skip_body
+
+    def _refuse(self, status: int) -> None:
+        self._send_error_response(status, "")
+        self._close_transport()
+
+    def _send_error_response(
+        self, status: int, message: str, extra_headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """Answer in the form that all other errors have (OSB, Broker Errors)."""
+        error = sys.exception()
+        if error is not None:
+            # gunicorn's frames hold the error that they make, and the error the frames, with all
+            # that they have received.
+            traceback.clear_frames(error.__traceback__)
+        description = _description(status, error, message)
+        body = msgspec.json.encode({"error": error_name(status), "description": description})
+        lines = [
+            f"HTTP/1.1 {status} {phrase(status)}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            *(f"{name}: {value}" for name, value in extra_headers),
+            "Connection: close",
+        ]
+        self._safe_write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+        self._refused = True
+
+    def _close_transport(self) -> None:
+        """Close; one who was refused may first read why."""
+        if not self._refused or self._closed:
+            super()._close_transport()
+            return
+        self._closed = True
+        self._callback_parser = None
+        self.sent_ahead.count(self, 0)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.worker.loop.call_later(LINGER, self.transport.close)
+
+    def _maybe_resume_reading(self) -> None:
+        """Read on, if the application has taken enough."""
+        super()._maybe_resume_reading()
+        self._count_sent_ahead()
+
     def _resume_reading(self) -> None:
         """Read on, unless what was sent ahead is waiting: it would grow with each answer."""
         if not self._is_buffer_full():
             super()._resume_reading()
 
-    def _feed_callback_parser(self, data: bytes) -> bool:
-        """Parse; a length of thousands of digits is refused like any other that is none."""
-        try:
-            return bool(super()._feed_callback_parser(data))
-        except ValueError:
-            self._send_error_response(400, "Invalid Content-Length value")
-            self._close_transport()
-            return False
+    @property
+    def peer(self) -> str:
+        """Who is on the other side."""
+        return str(self.transport.get_extra_info("peername"))
+
+    def abort(self) -> None:
+        """End at once."""
+        self.transport.abort()
+
+    def _count_sent_ahead(self) -> None:
+        self.sent_ahead.count(self, 0 if self._closed else self._head + self._http1_buffered())
+        self.sent_ahead.keep_bound()
 
 
-def bound_connections() -> None:
-    """Make this process's asgi worker keep the bounds; called before it listens."""
+def _description(status: int, error: BaseException | None, message: str) -> str:
+    """Say what to change, and repeat nothing of the request: it may have been a secret."""
+    if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+        return f"The headers are too many or too long; with the target they have {MAX_HEAD} bytes."
+    if status == HTTPStatus.REQUEST_URI_TOO_LONG:
+        return "The target of the request is too long."
+    if error is not None:
+        # The class says it without repeating anything.
+        what = _CAPITAL.sub(" ", type(error).__name__.removesuffix("Error")).lower()
+        return f"This is no HTTP/1.1 request: {what}."
+    return message or "This is no HTTP/1.1 request."
+
+
+def bound_connections(worker: Any) -> None:
+    """Make an asgi worker keep the bounds; called when it has its loop, before it listens."""
     gasgi.ASGIProtocol = BoundedProtocol
+    # gunicorn knows the phrases of some statuses, and calls all others Unknown.
+    phrases = {status.value: phrase(status) for status in HTTPStatus}
+    protocol._REASON_PHRASES.update(phrases)  # noqa: SLF001 - no public name reaches it
+    # gunicorn lets asyncio choose: 100 connections that wait, and a minute for a handshake.
+    worker.loop.create_server = partial(
+        worker.loop.create_server,
+        backlog=worker.cfg.backlog,
+        ssl_handshake_timeout=HEADER_TIMEOUT if worker.cfg.is_ssl else None,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import falcon
 import falcon.asgi
@@ -21,6 +21,13 @@ REQUIRES_APP = (
 CONCURRENCY = (
     "The Service Broker does not support concurrent requests that mutate the same resource."
 )
+
+_RENAMED: Final = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
 
 
 class OsbError(Exception):
@@ -46,6 +53,16 @@ def bad_request(description: str) -> OsbError:
     return OsbError(400, "BadRequest", description)
 
 
+def phrase(status: int) -> str:
+    """Return a status in words (RFC 9110, section 15), whatever this Python calls it."""
+    return _RENAMED.get(status) or HTTPStatus(status).phrase
+
+
+def error_name(status: int) -> str:
+    """Return what the member `error` says where the OSB API has no name: the status in words."""
+    return phrase(status).title().replace(" ", "").replace("-", "")
+
+
 async def render_osb_error(
     _req: falcon.asgi.Request, resp: falcon.asgi.Response, ex: OsbError, _params: Any
 ) -> None:
@@ -57,11 +74,9 @@ async def render_http_error(
     _req: falcon.asgi.Request, resp: falcon.asgi.Response, ex: falcon.HTTPError, _params: Any
 ) -> None:
     """Answer an error of the framework, such as an unknown path, in the same form."""
-    phrase = HTTPStatus(ex.status_code).phrase
-    error = phrase.title().replace(" ", "").replace("-", "")
-    description = ex.description or f"{phrase}."
-    headers = ex.headers or {}
-    _render(resp, ex.status_code, {"error": error, "description": description}, dict(headers))
+    description = ex.description or f"{phrase(ex.status_code)}."
+    body = {"error": error_name(ex.status_code), "description": description}
+    _render(resp, ex.status_code, body, dict(ex.headers or {}))
 
 
 async def render_defect(

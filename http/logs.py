@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+MINUTE: Final = 60.0
 
 LOGGING: dict[str, Any] = {
     "version": 1,
@@ -21,3 +25,22 @@ LOGGING: dict[str, Any] = {
     },
 }
 """Configuration for `logging.config.dictConfig`."""
+
+
+class Seldom:
+    """Counts what may happen very often, so that it is said now and then: at most once a minute."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take the clock (seconds)."""
+        self._clock = clock
+        self._next = 0.0
+        self._times = 0
+
+    def count(self) -> int:
+        """Return how often it has happened since it was said, this time included; 0: not again."""
+        self._times += 1
+        if (now := self._clock()) < self._next:
+            return 0
+        self._next = now + MINUTE
+        times, self._times = self._times, 0
+        return times

@@ -17,6 +17,7 @@ import yaml
 
 from alibroker.brokers.api import ServiceOffering
 from alibroker.http.bodies import MAX_DEPTH, MAX_ID, BindBody, ProvisionBody, UpdateBody
+from alibroker.http.connections import MAX_HEAD
 from alibroker.http.headers import MAX_IDENTITY, MAX_REQUEST_IDENTITY
 from alibroker.http.operator import FindingBody
 from alibroker.http.receiving import BODY_TIMEOUT
@@ -41,6 +42,7 @@ def openapi_document(settings: EdgeSettings) -> dict[str, Any]:
         body=_BODY.format(max_body=settings.max_body, max_depth=MAX_DEPTH),
         body_timeout=f"{BODY_TIMEOUT:.0f}",
         max_body=settings.max_body,
+        max_head=MAX_HEAD,
         max_id=MAX_ID,
         max_identity=MAX_IDENTITY,
         max_request_identity=MAX_REQUEST_IDENTITY,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import socket
 import statistics
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -37,7 +39,7 @@ def with_parameters(parameters: bytes) -> bytes:
 
 
 OF_THE_SERVER = {
-    # What is no HTTP is answered by gunicorn, in plain text.
+    # What is no HTTP is answered before the application sees it.
     "both lengths": (request(b"PUT", INSTANCE, b"Content-Length: 3", CHUNKED), 400),
     "both lengths, reversed": (request(b"PUT", INSTANCE, CHUNKED, b"Content-Length: 3"), 400),
     "two lengths": (request(b"PUT", INSTANCE, b"Content-Length: 3", b"Content-Length: 4"), 400),
@@ -69,7 +71,12 @@ OF_THE_SERVER = {
     "a method in lower case": (request(b"get"), 400),
     "a target that is not encoded": (request(b"GET", "/v2/ü".encode()), 400),
     "too long a target": (request(b"GET", b"/" + b"a" * 17_000), 414),
-    "too long a header": (request(b"GET", INSTANCE, b"X-A: " + b"a" * 9_000), 431),
+    "too long a header": (request(b"GET", INSTANCE, b"X-A: " + b"a" * 34_000), 431),
+    "too long headers": (
+        request(b"GET", INSTANCE, *[b"X-%d: %s" % (n, b"a" * 20_000) for n in range(4)]),
+        431,
+    ),
+    "no host": (b"GET /v2/catalog HTTP/1.1\r\n\r\n", 400),
     "too many headers": (request(b"GET", INSTANCE, *[b"X-%d: a" % n for n in range(70)]), 431),
 }
 OF_THE_BROKER = {
@@ -83,7 +90,12 @@ OF_THE_BROKER = {
     "encoded dots": (request(b"GET", b"/v2/service_instances/%2e%2e/last_operation"), 404),
     "two slashes": (request(b"GET", b"/v2//catalog"), 404),
     "a slash at the end": (request(b"GET", b"/v2/catalog/"), 404),
-    "an absolute target": (request(b"GET", b"http://localhost/v2/catalog"), 404),
+    "an absolute target of another scheme": (request(b"GET", b"ftp://localhost/v2/catalog"), 404),
+    "an absolute target of nobody": (request(b"GET", b"http:///v2/catalog"), 404),
+    "an absolute target with an encoded slash": (
+        request(b"GET", b"http://localhost" + INSTANCE + b"%2fx"),
+        400,
+    ),
     "an encoded slash": (request(b"GET", b"/v2%2Fcatalog"), 400),
     "an encoded slash in an id": (request(b"GET", INSTANCE + b"%2fx"), 400),
     "an empty id": (request(b"GET", b"/v2/service_instances/"), 400),
@@ -100,13 +112,14 @@ OF_THE_BROKER = {
         ),
         410,
     ),
-    "an odd query": (request(b"DELETE", INSTANCE + b"?&&=&service_id&%00=%ff&plan_id=%zz"), 400),
+    "an odd query": (request(b"DELETE", INSTANCE + b"?&&=&service_id&%00=%ff&plan_id=%zz"), 410),
     "several slashes and no version": (
-        request(b"GET", b"//v2/catalog", b"Authorization: " + AUTHORIZATION, usual=False),
+        request(
+            b"GET", b"//v2/catalog", b"Host: a", b"Authorization: " + AUTHORIZATION, usual=False
+        ),
         412,
     ),
     "several slashes": (put(b"{}", target=b"//" + INSTANCE), 400),
-    "an absolute target of a probe": (request(b"GET", b"http://localhost/readyz"), 404),
     "another content type": (
         request(b"PUT", INSTANCE, b"Content-Type: text/xml", b"Content-Length: 2") + b"{}",
         400,
@@ -163,6 +176,7 @@ def test_what_is_no_http_is_refused(server: DrawerServer, name: str) -> None:
     answer = answered(server, data)
     assert answer.status == status
     assert answer.headers["connection"] == "close"
+    assert answer.is_an_error_object
 
 
 @pytest.mark.parametrize("name", OF_THE_BROKER)
@@ -171,6 +185,49 @@ def test_what_is_wrong_is_refused_with_an_error_object(server: DrawerServer, nam
     answer = answered(server, data)
     assert answer.status == status, answer.body
     assert answer.is_an_error_object
+
+
+def test_the_status_line_has_the_standard_phrase(server: DrawerServer) -> None:
+    for data, line in (
+        (request(usual=False).replace(b"\r\n\r\n", b"\r\nHost: a\r\n\r\n"), b"401 Unauthorized"),
+        (
+            request(
+                b"GET", b"/v2/catalog", b"Host: a", b"Authorization: " + AUTHORIZATION, usual=False
+            ),
+            b"412 Precondition Failed",
+        ),
+        (
+            request(b"GET", INSTANCE, b"X-A: " + b"a" * 34_000),
+            b"431 Request Header Fields Too Large",
+        ),
+    ):
+        with Wire(server.port) as wire:
+            wire.send(data)
+            assert wire.socket.recv(4096).startswith(b"HTTP/1.1 " + line + b"\r\n")
+
+
+def test_a_user_may_have_many_groups(server: DrawerServer) -> None:
+    identity = b64encode(json.dumps({"user_id": "u", "groups": ["g" * 100] * 220}).encode())
+    header = b"X-Broker-API-Originating-Identity: kubernetes " + identity
+    assert len(identity) > 30_000
+    assert answered(server, request(b"GET", b"/v2/catalog", header)).status == 200
+
+
+def test_a_flood_of_headers_takes_little_and_gives_it_back(server: DrawerServer) -> None:
+    worker = server.worker()
+    before = worker.memory_info().rss
+    with ExitStack() as stack:
+        for number in range(400):
+            wire = stack.enter_context(Wire(server.port))
+            # Half of them too much at once, half of them as much as is allowed without an end.
+            length = 250_000 if number % 2 else 60_000
+            with suppress(ConnectionError):
+                wire.send(b"GET /v2/catalog HTTP/1.1\r\nX-A: " + b"a" * 30_000)
+                wire.send(b"\r\nX-B: " + b"a" * (length - 30_000))
+        assert_well(server)
+        # Kept, they would be 60 MB and more.
+        assert worker.memory_info().rss - before < MOST_GROWTH
+    eventually(lambda: worker.memory_info().rss - before < MOST_GROWTH / 2, timeout=30)
 
 
 def test_what_is_odd_but_right_is_answered(server: DrawerServer) -> None:
@@ -182,6 +239,11 @@ def test_what_is_odd_but_right_is_answered(server: DrawerServer) -> None:
         (request(b"GET", b"/v2/catalog", b"If-Modified-Since: never", b"Range: bytes=9-"), 200),
         (request(b"GET", b"/v2/catalog", b"Accept: text/xml", b"Accept-Encoding: zip"), 200),
         (request(b"GET", b"/%76%32/catalog"), 200),
+        (request(b"GET", b"http://localhost/v2/catalog"), 200),
+        (request(b"GET", b"HTTPS://elsewhere:443/v2/catalog?a=b"), 200),
+        (request(b"GET", b"http://localhost/readyz"), 200),
+        (request(b"OPTIONS", b"http://localhost"), 404),
+        (b"GET /healthz HTTP/1.0\r\n\r\n", 200),
         (request(b"GET", b"/v2/catalog", b"Upgrade: h2c", b"Connection: Upgrade"), 200),
         (request(b"HEAD"), 405),
         (request(b"OPTIONS"), 200),
@@ -192,7 +254,8 @@ def test_what_is_odd_but_right_is_answered(server: DrawerServer) -> None:
 def test_there_are_no_websockets(server: DrawerServer) -> None:
     for usual in (True, False):
         key = b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=="
-        data = request(b"GET", b"/v2/catalog", *UPGRADE, key, usual=usual)
+        host = () if usual else (b"Host: a",)
+        data = request(b"GET", b"/v2/catalog", *host, *UPGRADE, key, usual=usual)
         assert answered(server, data).status == 403
 
 
@@ -244,7 +307,7 @@ def test_pipelined_requests_are_answered_in_order(server: DrawerServer) -> None:
             answer = wire.receive()
             assert answer is not None
             assert answer.headers["x-broker-api-request-identity"] == str(number)
-            assert answer.status == (404, 400, 400)[number % 3]
+            assert answer.status == (404, 410, 400)[number % 3]
 
 
 def test_nothing_hides_behind_a_body_that_was_not_read(server: DrawerServer) -> None:
@@ -298,7 +361,7 @@ def test_slow_bodies_are_given_up_and_hold_nobody_up(server: DrawerServer) -> No
 def test_who_is_not_let_in_is_told_so_before_the_body_is_here(server: DrawerServer) -> None:
     with Wire(server.port) as wire:
         started = time.monotonic()
-        wire.send(request(b"PUT", INSTANCE, b"Content-Length: 1000", usual=False))
+        wire.send(request(b"PUT", INSTANCE, b"Host: a", b"Content-Length: 1000", usual=False))
         answer = wire.receive()
         assert answer is not None
         assert answer.status == 401
@@ -432,7 +495,7 @@ def test_guessing_is_slow_and_hurts_nobody_else(
 
 async def guess(port: int, number: int) -> tuple[list[Any], list[Any]]:
     """Guess many passwords at once, and look at the catalog meanwhile: status and seconds."""
-    wrong = request(b"GET", b"/v2/catalog", b"Authorization: Basic eDp5", usual=False)
+    wrong = request(b"GET", b"/v2/catalog", b"Host: a", b"Authorization: Basic eDp5", usual=False)
 
     async def one(data: bytes) -> tuple[int, float]:
         started = time.monotonic()

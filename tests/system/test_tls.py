@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import time
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from waiting import eventually
-from world import USER
-
-from alibroker.cli.processes import Broker, free_port
+from drawer_app import HEADER_TIMEOUT, USER, drawer_server
+from wire import Wire
 
 
 def certificate(directory: Path) -> tuple[Path, Path]:
@@ -50,37 +49,19 @@ def certificate(directory: Path) -> tuple[Path, Path]:
 @pytest.mark.osb("AUTH-4")
 def test_https(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
-    port = free_port()
-    settings = {
-        "ALIBROKER_BIND": f"127.0.0.1:{port}",
-        "ALIBROKER_TLS_CERT": str(cert),
-        "ALIBROKER_TLS_KEY": str(key),
-        "ALIBROKER_DATA_DIR": str(tmp_path / "data"),
-        "ALIBROKER_USERNAME": USER[0],
-        "ALIBROKER_PASSWORD": USER[1],
-        "ALIBROKER_REGION": "cn-hangzhou",
-        "ALIBROKER_CLOUD_ENDPOINT": "http://127.0.0.1:9",
-        "ALIBABA_CLOUD_ACCESS_KEY_ID": "k",
-        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "s",
-    }
-    with (tmp_path / "log").open("wb") as log:
-        broker = Broker(settings, stderr=log)
-        try:
-
-            def fetch() -> requests.Response | None:
-                try:
-                    return requests.get(
-                        f"https://127.0.0.1:{port}/v2/catalog",
-                        auth=USER,
-                        headers={"X-Broker-API-Version": "2.17"},
-                        verify=str(cert),
-                        timeout=5,
-                    )
-                except requests.ConnectionError:
-                    return None
-
-            assert eventually(fetch, timeout=60).json()["services"]
-            with pytest.raises(requests.ConnectionError):
-                requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5)
-        finally:
-            broker.process.stop()
+    settings = {"ALIBROKER_TLS_CERT": str(cert), "ALIBROKER_TLS_KEY": str(key)}
+    with drawer_server(tmp_path, **settings) as server, Wire(server.port) as silent:
+        connected = time.monotonic()
+        catalog = requests.get(
+            f"https://127.0.0.1:{server.port}/v2/catalog",
+            auth=USER,
+            headers={"X-Broker-API-Version": "2.17"},
+            verify=str(cert),
+            timeout=20,
+        )
+        assert catalog.json()["services"]
+        with pytest.raises(requests.ConnectionError):
+            requests.get(f"http://127.0.0.1:{server.port}/healthz", timeout=5)
+        # Who does not even shake hands is waited for as long as who sends no request.
+        assert silent.receive() is None
+        assert HEADER_TIMEOUT - 1 < time.monotonic() - connected < HEADER_TIMEOUT + 3
