@@ -101,6 +101,7 @@ def _instance(found: Instance, now: float) -> dict[str, Any]:
                 "name": account.name,
                 "type": account.type,
                 "status": account.status(now),
+                "description": account.description,
                 "grants": {name: grant.privilege for name, grant in account.grants.items()},
             }
             for account in found.accounts.values()

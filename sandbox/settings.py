@@ -32,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         role_credential_seconds: Lifetime of the metadata service's credentials, in real seconds.
         metadata_token_required: Whether the metadata service refuses calls without a token.
         first_account_super: Whether an instance's first account must be a Super account.
+        grants_keep_accounts: Whether PostgreSQL keeps an account for a grant alone, and not only
+            for what it owns.
         not_found_form: How RDS says that an instance does not exist.
         out_of_stock: Zones ("cn-hangzhou-h") or classes that are sold out.
         rate_limits: Calls per second by product; more are throttled.
@@ -52,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role_credential_seconds: Annotated[float, Meta(gt=0)] = 3600.0
     metadata_token_required: bool = False
     first_account_super: bool = False
+    grants_keep_accounts: bool = True
     not_found_form: Literal["id", "name", "empty"] = "id"
     out_of_stock: tuple[str, ...] = ()
     rate_limits: dict[Product, Rate] = {}

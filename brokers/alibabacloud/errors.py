@@ -112,11 +112,10 @@ _RULES: Final = (
         r"OperationDenied\.OutofUsage",
         r"InvalidDBInstanceStatus\.NotSupport",
         r"IncorrectAccountStatus",
-        r"AccountActionForbidden",
         r"DbossGeneralError",
         r"GeneralIns\..*",
         r"Database\.ConnectError",
-        r"Account\.(Add|Update)Error",
+        r"Account\.(Add|Del|Update)Error",
         r"SqlExcutionFailed",
         r"LockTimeout",
         r"InstanceConnectTimeoutFault",
@@ -127,6 +126,8 @@ _RULES: Final = (
         r"InvalidOrderTask\.NotSupport",
         r"EngineMigration\.ActionDisabled",
     ),
+    # Its message says whether that is for now, or because the account owns something.
+    _rule(Kind.RETRY, "", r"AccountActionForbidden"),
     _rule(Kind.RETRY, "the request has to be sent once more", r"SignatureNonceUsed"),
     _rule(
         Kind.RETRY,

@@ -14,7 +14,12 @@ from alibroker.brokers.rds.engines import READ_WRITE, Engine, Login
 DATABASE: Final = "app"
 """The database of bindings that name none; it belongs to the instance and outlives them."""
 
+AVAILABLE: Final = "Available"
+LOCKED: Final = "Lock"
+"""States of an account (AccountStatus); in any other it is being created or deleted."""
+
 _MARK: Final = "alibroker-"
+_RETIRED: Final = "alibroker_retired-"  # begins like no account that is in use
 _PASSWORD_LENGTH: Final = 24
 _CLASSES: Final = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "_-")
 _CLASSES_NEEDED: Final = 3  # of upper case, lower case, digits and specials (CreateAccount)
@@ -46,6 +51,16 @@ def marker(binding_id: str) -> str:
     It has letters, digits, _ and - in it, 256 at most (CreateAccount, AccountDescription).
     """
     return f"{_MARK}{word_value(binding_id)}"
+
+
+def retired_marker(binding_id: str) -> str:
+    """Return the description of an account that stays although its binding is gone."""
+    return f"{_RETIRED}{word_value(binding_id)}"
+
+
+def is_retired(description: str) -> bool:
+    """Tell whether an account with this description waits for its deletion."""
+    return description.startswith(_RETIRED)
 
 
 def is_marked(description: str) -> bool:

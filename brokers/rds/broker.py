@@ -14,6 +14,7 @@ from alibroker.brokers.alibabacloud.settings import CloudSettings, read_flag
 from alibroker.brokers.api import Found, Json, ServiceOffering, Step, Work
 from alibroker.brokers.offerings import load_offerings
 from alibroker.brokers.overlay import read_overlay
+from alibroker.brokers.rds.account_calls import AccountCalls
 from alibroker.brokers.rds.bind import Bind
 from alibroker.brokers.rds.calls import RdsCalls
 from alibroker.brokers.rds.deprovision import Deprovision
@@ -23,6 +24,7 @@ from alibroker.brokers.rds.listing import Listings
 from alibroker.brokers.rds.networks import Networks
 from alibroker.brokers.rds.plans import plan_faults
 from alibroker.brokers.rds.provision import Provision
+from alibroker.brokers.rds.retired import Retirement
 from alibroker.brokers.rds.setting_calls import SettingCalls
 from alibroker.brokers.rds.switches import Switching
 from alibroker.brokers.rds.unbind import Unbind
@@ -81,11 +83,13 @@ class RdsBroker:
         extras = Extras(setting_calls)
         switching = Switching(calls, setting_calls, settings)
         self._provision = Provision(calls, networks, extras, switching, settings, dry_run=dry_run)
-        self._update = Update(calls, networks, extras, switching, settings, plans)
+        account_calls = AccountCalls(cloud)
+        retirement = Retirement(account_calls)
+        self._update = Update(calls, networks, extras, switching, settings, retirement, plans)
         self._deprovision = Deprovision(calls, settings)
-        self._bind = Bind(calls, settings)
-        self._unbind = Unbind(calls, settings)
-        self._inventory = RdsInventory(calls, settings, plans)
+        self._bind = Bind(calls, account_calls, retirement, settings)
+        self._unbind = Unbind(account_calls, retirement, settings)
+        self._inventory = RdsInventory(calls, account_calls, retirement, settings, plans)
 
     def offerings(self) -> Sequence[ServiceOffering]:
         """Return what the catalog file says."""

@@ -6,29 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from aliyunsdkrds.request.v20140815.CreateAccountRequest import CreateAccountRequest
-from aliyunsdkrds.request.v20140815.CreateDatabaseRequest import CreateDatabaseRequest
 from aliyunsdkrds.request.v20140815.CreateDBInstanceRequest import CreateDBInstanceRequest
-from aliyunsdkrds.request.v20140815.DeleteAccountRequest import DeleteAccountRequest
 from aliyunsdkrds.request.v20140815.DeleteDBInstanceRequest import DeleteDBInstanceRequest
-from aliyunsdkrds.request.v20140815.DescribeAccountsRequest import DescribeAccountsRequest
 from aliyunsdkrds.request.v20140815.DescribeDBInstanceAttributeRequest import (
     DescribeDBInstanceAttributeRequest,
 )
 from aliyunsdkrds.request.v20140815.DescribeDBInstancesRequest import DescribeDBInstancesRequest
-from aliyunsdkrds.request.v20140815.GrantAccountPrivilegeRequest import (
-    GrantAccountPrivilegeRequest,
-)
 from aliyunsdkrds.request.v20140815.ListTagResourcesRequest import ListTagResourcesRequest
 from aliyunsdkrds.request.v20140815.ModifyDBInstanceDeletionProtectionRequest import (
     ModifyDBInstanceDeletionProtectionRequest,
 )
 from aliyunsdkrds.request.v20140815.ModifyDBInstanceSpecRequest import ModifyDBInstanceSpecRequest
 from aliyunsdkrds.request.v20140815.ModifySecurityIpsRequest import ModifySecurityIpsRequest
-from aliyunsdkrds.request.v20140815.ResetAccountPasswordRequest import ResetAccountPasswordRequest
-from aliyunsdkrds.request.v20140815.RevokeAccountPrivilegeRequest import (
-    RevokeAccountPrivilegeRequest,
-)
 from aliyunsdkrds.request.v20140815.TagResourcesRequest import TagResourcesRequest
 
 from alibroker.brokers.alibabacloud.client import CloudClient, common_request
@@ -36,8 +25,8 @@ from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.rds.order import Order
 
 _PAGE_SIZE: Final = 100  # the most that DescribeDBInstances returns at once
-_ACCOUNTS: Final = 200  # the most that DescribeAccounts returns at once
-_MAX_PAGES: Final = 1000
+MAX_PAGES: Final = 1000
+"""Bounds every listing."""
 TAGGED_AT_ONCE: Final = 50
 """The most instances that ListTagResources and TagResources take."""
 
@@ -107,20 +96,20 @@ class RdsCalls:
             if error.kind is Kind.NOT_FOUND:
                 return None
             raise
-        items = _items(answer, "Items", "DBInstanceAttribute")
+        items = items_of(answer, "Items", "DBInstanceAttribute")
         return items[0] if items else None
 
     def instances(self, tag: tuple[str, str], status: str = "") -> list[Item]:
         """Return all instances with a tag and, if given, a status (DescribeDBInstances)."""
         found: list[Item] = []
-        for page in range(1, _MAX_PAGES):
+        for page in range(1, MAX_PAGES):
             request = DescribeDBInstancesRequest()
             request.set_Tags(json.dumps(dict([tag])))
             request.set_PageSize(_PAGE_SIZE)
             request.set_PageNumber(page)
             if status:
                 request.set_DBInstanceStatus(status)
-            items = _items(self._cloud.call(request), "Items", "DBInstance")
+            items = items_of(self._cloud.call(request), "Items", "DBInstance")
             found += items
             if len(items) < _PAGE_SIZE:
                 break
@@ -133,14 +122,14 @@ class RdsCalls:
         """
         found: list[Item] = []
         token = ""
-        for _ in range(_MAX_PAGES):
+        for _ in range(MAX_PAGES):
             request = DescribeDBInstancesRequest()
             request.set_Tags(json.dumps(dict([tag])))
             request.set_MaxResults(_PAGE_SIZE)
             if token:
                 request.set_NextToken(token)
             answer = self._cloud.call(request)
-            found += _items(answer, "Items", "DBInstance")
+            found += items_of(answer, "Items", "DBInstance")
             token = str(answer.get("NextToken") or "")
             if not token:
                 break
@@ -151,7 +140,7 @@ class RdsCalls:
         request = DescribeDBInstancesRequest()
         request.set_DBInstanceId(instance_id)
         try:
-            items = _items(self._cloud.call(request), "Items", "DBInstance")
+            items = items_of(self._cloud.call(request), "Items", "DBInstance")
         except CloudError as error:
             if error.kind is Kind.NOT_FOUND:
                 return False
@@ -162,14 +151,14 @@ class RdsCalls:
         """Return the tags of up to 50 instances by id (ListTagResources)."""
         tags: dict[str, dict[str, str]] = {name: {} for name in instance_ids}
         token = ""
-        for _ in range(_MAX_PAGES):
+        for _ in range(MAX_PAGES):
             request = ListTagResourcesRequest()
             request.set_ResourceType("INSTANCE")
             request.set_ResourceIds(list(instance_ids))
             if token:
                 request.set_NextToken(token)
             answer = self._cloud.call(request)
-            for row in _items(answer, "TagResources", "TagResource"):
+            for row in items_of(answer, "TagResources", "TagResource"):
                 if row.get("ResourceId") in tags:
                     tags[row["ResourceId"]][row["TagKey"]] = str(row.get("TagValue") or "")
             token = str(answer.get("NextToken") or "")
@@ -221,108 +210,15 @@ class RdsCalls:
         request.set_DBInstanceId(instance_id)
         self._cloud.call(request)
 
-    def create_database(self, instance_id: str, name: str, charset: str) -> None:
-        """Create a database, unless it is there (CreateDatabase)."""
-        request = CreateDatabaseRequest()
-        request.set_DBInstanceId(instance_id)
-        request.set_DBName(name)
-        request.set_CharacterSetName(charset)
-        try:
-            self._cloud.call(request)
-        except CloudError as error:
-            if error.kind is not Kind.EXISTS:
-                raise
-
-    def create_account(self, instance_id: str, name: str, password: str, description: str) -> None:
-        """Create an account that may do nothing yet (CreateAccount)."""
-        request = CreateAccountRequest()
-        request.set_DBInstanceId(instance_id)
-        request.set_AccountName(name)
-        request.set_AccountType("Normal")
-        request.set_AccountDescription(description)
-        self._cloud.call(request, secrets={"AccountPassword": password})
-
-    def account(self, instance_id: str, name: str) -> Item | None:
-        """Return an account, or None if it is not there (DescribeAccounts)."""
-        request = DescribeAccountsRequest()
-        request.set_DBInstanceId(instance_id)
-        request.set_AccountName(name)
-        try:
-            answer = self._cloud.call(request)
-        except CloudError as error:
-            if error.code == "InvalidAccountName.NotFound":
-                return None
-            raise
-        for item in _items(answer, "Accounts", "DBInstanceAccount"):
-            if item.get("AccountName") == name:
-                return item
-        return None
-
-    def accounts(self, instance_id: str) -> list[Item]:
-        """Return all accounts of an instance, 200 a call (DescribeAccounts)."""
-        found: list[Item] = []
-        for page in range(1, _MAX_PAGES):
-            request = DescribeAccountsRequest()
-            request.set_DBInstanceId(instance_id)
-            request.set_PageSize(_ACCOUNTS)
-            request.set_PageNumber(page)
-            items = _items(self._cloud.call(request), "Accounts", "DBInstanceAccount")
-            found += items
-            if len(items) < _ACCOUNTS:
-                break
-        return found
-
-    def reset_password(self, instance_id: str, name: str, password: str) -> None:
-        """Give an account a new password (ResetAccountPassword)."""
-        request = ResetAccountPasswordRequest()
-        request.set_DBInstanceId(instance_id)
-        request.set_AccountName(name)
-        self._cloud.call(request, secrets={"AccountPassword": password})
-
-    def grant(self, instance_id: str, name: str, database: str, privilege: str) -> None:
-        """Give an account a privilege on a database (GrantAccountPrivilege)."""
-        request = GrantAccountPrivilegeRequest()
-        request.set_DBInstanceId(instance_id)
-        request.set_AccountName(name)
-        request.set_DBName(database)
-        request.set_AccountPrivilege(privilege)
-        self._cloud.call(request)
-
-    def revoke(self, instance_id: str, name: str, database: str) -> None:
-        """Take an account's privilege away, if it has it (RevokeAccountPrivilege).
-
-        A refusal does not matter, for the privilege ends with the account.
-        """
-        request = RevokeAccountPrivilegeRequest()
-        request.set_DBInstanceId(instance_id)
-        request.set_AccountName(name)
-        request.set_DBName(database)
-        try:
-            self._cloud.call(request)
-        except CloudError as error:
-            if error.kind not in {Kind.NOT_FOUND, Kind.FAILED, Kind.DENIED}:
-                raise
-
-    def delete_account(self, instance_id: str, name: str) -> None:
-        """Delete an account, if it is there (DeleteAccount)."""
-        request = DeleteAccountRequest()
-        request.set_DBInstanceId(instance_id)
-        request.set_AccountName(name)
-        try:
-            self._cloud.call(request)
-        except CloudError as error:
-            if error.kind is not Kind.NOT_FOUND:
-                raise
-
     def vpcs(self) -> list[Item]:
         """Return the first VPCs of the region (VPC DescribeVpcs)."""
         answer = self._cloud.call(common_request("Vpc", "DescribeVpcs", PageSize="50"))
-        return _items(answer, "Vpcs", "Vpc")
+        return items_of(answer, "Vpcs", "Vpc")
 
     def vswitches(self, vpc_id: str) -> list[Item]:
         """Return the first vSwitches of a VPC (VPC DescribeVSwitches)."""
         request = common_request("Vpc", "DescribeVSwitches", VpcId=vpc_id, PageSize="50")
-        return _items(self._cloud.call(request), "VSwitches", "VSwitch")
+        return items_of(self._cloud.call(request), "VSwitches", "VSwitch")
 
     def vpc_blocks(self, vpc_id: str) -> list[str]:
         """Return the address ranges of a VPC (VPC DescribeVpcAttribute)."""
@@ -332,5 +228,6 @@ class RdsCalls:
         return [block, *more] if block else []
 
 
-def _items(answer: Item, outer: str, inner: str) -> list[Item]:
+def items_of(answer: Item, outer: str, inner: str) -> list[Item]:
+    """Return the list in an answer, which the cloud leaves out where it is empty."""
     return (answer.get(outer) or {}).get(inner) or []

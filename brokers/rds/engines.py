@@ -56,6 +56,10 @@ class Engine:
     """Characters that the name of an account may have in every version."""
     revokes: bool = True
     """Whether RevokeAccountPrivilege is there."""
+    has_locks: bool = False
+    """Whether accounts can be locked (LockAccount). Such an engine refuses to delete an account on
+    which objects of a database depend, and shows privileges with the database and not with the
+    account (DescribeDatabases)."""
     has_security_groups: bool = True
     """Whether security groups of ECS can be let in (ModifySecurityGroupConfiguration)."""
     has_tls: bool = True
@@ -144,6 +148,7 @@ _ALL: Final = (
         charset="UTF8,C,en_US.utf8",
         account_length=16,
         revokes=False,
+        has_locks=True,
         tls_of_uri="sslmode=require",
         tls_of_jdbc="sslmode=require",
         shown={"DBOwner": "ALL"},

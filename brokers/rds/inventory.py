@@ -21,14 +21,17 @@ from alibroker.brokers.alibabacloud.naming import (
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import NOTHING, Found, Json, TryAgainError
 from alibroker.brokers.rds import accounts
+from alibroker.brokers.rds.account_calls import AccountCalls, privileges_of, users_of
 from alibroker.brokers.rds.calls import TAGGED_AT_ONCE, Item, RdsCalls
 from alibroker.brokers.rds.engines import ENGINES
 from alibroker.brokers.rds.facts import facts_of
 from alibroker.brokers.rds.order import category_of, read_order
+from alibroker.brokers.rds.retired import Retirement
 from alibroker.brokers.rds.status import CREATING, DELETING_STATUSES, RUNNING
 
 INSTANCE: Final = "RDS instance"
 ACCOUNT: Final = "RDS account"
+RETIRED_ACCOUNT: Final = "retired RDS account"
 _ATTEMPTS: Final = 3
 _PASSING: Final = frozenset({Kind.RETRY, Kind.THROTTLED, Kind.UNKNOWN})
 _LONGEST_PAUSE: Final = 15.0  # seconds
@@ -38,9 +41,18 @@ _T = TypeVar("_T")
 class RdsInventory:
     """Lists what is ours, and marks what is to stay."""
 
-    def __init__(self, calls: RdsCalls, settings: CloudSettings, plans: Mapping[str, Json]) -> None:
+    def __init__(
+        self,
+        calls: RdsCalls,
+        account_calls: AccountCalls,
+        retirement: Retirement,
+        settings: CloudSettings,
+        plans: Mapping[str, Json],
+    ) -> None:
         """Take the settings of all plans by plan id, to tell parameters from what the plan says."""
         self._calls = calls
+        self._account_calls = account_calls
+        self._retirement = retirement
         self._settings = settings
         self._plans = plans
 
@@ -85,7 +97,9 @@ class RdsInventory:
             if item["DBInstanceStatus"] in DELETING_STATUSES:
                 return False
             account = str(resource["username"]) if of_binding else ""
-            return not account or bool(self._ask(lambda: self._calls.account(name, account)))
+            return not account or bool(
+                self._ask(lambda: self._account_calls.account(name, account))
+            )
         except CloudError as error:
             raise TryAgainError(str(error), after=error.after) from error
 
@@ -115,18 +129,40 @@ class RdsInventory:
         if item["DBInstanceStatus"] == CREATING:
             return [instance]  # it can have no account yet
         try:
-            listed_accounts = self._ask(lambda: self._calls.accounts(name))
+            listed_accounts = self._ask(lambda: self._account_calls.accounts(name))
+            granted = self._granted(item, listed_accounts)
         except CloudError:
             if item["DBInstanceStatus"] == RUNNING:
                 raise
             # Busy or stopped; one that stays so must not keep all others from being looked at.
             return [replace(instance, contents_unknown=True)]
-        ours = [
-            account
-            for account in listed_accounts
-            if accounts.is_marked(str(account.get("AccountDescription") or ""))
+        if item["DBInstanceStatus"] == RUNNING:
+            engine = ENGINES.get(str(item.get("Engine")))
+            locks = engine is not None and engine.has_locks
+            self._retirement.try_again(name, listed_accounts, locks=locks)
+        found = [instance]
+        for account in listed_accounts:
+            description = str(account.get("AccountDescription") or "")
+            if accounts.is_retired(description):
+                found.append(_retired(account, instance))
+            elif accounts.is_marked(description):
+                found.append(_account(account, item, instance, granted))
+        return found
+
+    def _granted(self, item: Item, listed: list[Item]) -> Mapping[str, Mapping[str, str]]:
+        """Return the privileges by account and database, from where the engine shows them."""
+        engine = ENGINES.get(str(item.get("Engine")))
+        marked_ones = [
+            one for one in listed if accounts.is_marked(str(one.get("AccountDescription") or ""))
         ]
-        return [instance, *(_account(one, item, instance) for one in ours)]
+        if engine is None or not engine.has_locks or not marked_ones:
+            return {str(one["AccountName"]): privileges_of(one) for one in marked_ones}
+        found: dict[str, dict[str, str]] = {}
+        name = str(item["DBInstanceId"])
+        for database in self._ask(lambda: self._account_calls.all_databases(name)):
+            for account, privilege in users_of(database).items():
+                found.setdefault(account, {})[str(database["DBName"])] = privilege
+        return found
 
     def _parameters(self, item: Item, tags: Mapping[str, str]) -> Json:
         """Return the parameters with which the plan makes such an instance."""
@@ -177,11 +213,12 @@ def _instance(item: Item, listed: Item, tags: Mapping[str, str], parameters: Jso
     )
 
 
-def _account(account: Item, item: Item, instance: Found) -> Found:
+def _account(
+    account: Item, item: Item, instance: Found, privileges: Mapping[str, Mapping[str, str]]
+) -> Found:
     name = str(account["AccountName"])
     binding_id = accounts.marked_binding(str(account["AccountDescription"]))
-    grants = (account.get("DatabasePrivileges") or {}).get("DatabasePrivilege") or []
-    granted = {str(one["DBName"]): str(one["AccountPrivilege"]) for one in grants}
+    granted = privileges.get(name, {})
     resource = {"instance_id": instance.name, "username": name}
     parameters = {"Username": name}
     if granted:
@@ -207,6 +244,21 @@ def _account(account: Item, item: Item, instance: Found) -> Found:
         kept=instance.kept,
         resource=resource,
         parameters=parameters,
+    )
+
+
+def _retired(account: Item, instance: Found) -> Found:
+    """Return an account whose binding is gone, as the part of its instance that it is now."""
+    return Found(
+        kind=RETIRED_ACCOUNT,
+        name=f"{instance.name}/{account['AccountName']}",
+        main=False,
+        instance_id=instance.instance_id,
+        service_id=instance.service_id,
+        plan_id=instance.plan_id,
+        organization_guid=instance.organization_guid,
+        space_guid=instance.space_guid,
+        kept=instance.kept,
     )
 
 

@@ -1,22 +1,32 @@
-"""The steps of unbind: revoke, delete the account, wait until it is gone."""
+"""The steps of unbind: make the account useless, delete it, wait until it is gone."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.alibabacloud.settling import unsettled
-from alibroker.brokers.api import InProgress, Step, Succeeded, Work
+from alibroker.brokers.api import InProgress, Json, Step, Succeeded, Work
 from alibroker.brokers.rds import accounts
-from alibroker.brokers.rds.bind import BOUND, POLL_SECONDS
-from alibroker.brokers.rds.calls import RdsCalls
+from alibroker.brokers.rds.account_calls import AccountCalls, users_of
+from alibroker.brokers.rds.bind import BOUND, CREATED, POLL_SECONDS
+from alibroker.brokers.rds.calls import Item
+from alibroker.brokers.rds.engines import Engine
 from alibroker.brokers.rds.plans import engine_of
+from alibroker.brokers.rds.retired import Retirement, is_kept, is_kept_for_objects
+
+_PATIENCE: Final = 10  # so many polls until an account that cannot be deleted is retired
 
 
 class Unbind:
     """Takes a binding's account away, whatever state bind reached."""
 
-    def __init__(self, calls: RdsCalls, settings: CloudSettings) -> None:
+    def __init__(
+        self, calls: AccountCalls, retirement: Retirement, settings: CloudSettings
+    ) -> None:
         self._calls = calls
+        self._retirement = retirement
         self._settle = settings.settle
         self._poll = min(POLL_SECONDS, settings.poll_interval)
 
@@ -28,27 +38,76 @@ class Unbind:
         if not name or not instance_id:
             return Succeeded()  # bind never asked the cloud for anything
         try:
-            return self._delete(work, instance_id, name)
+            if work.binding_resource.get(CREATED) and not work.state:
+                return self._take_back(work, instance_id, name)
+            return self._remove(work, instance_id, name, engine_of(work))
         except CloudError as error:
             if error.kind is Kind.NOT_FOUND and error.code.startswith("InvalidDBInstance"):
                 return Succeeded()  # the whole instance is gone
             raise
 
-    def _delete(self, work: Work, instance_id: str, name: str) -> Step:
-        account = self._calls.account(instance_id, name)
+    def _take_back(self, work: Work, instance_id: str, name: str) -> Step:
+        """Delete the database that a bind created which then failed, unless others use it."""
+        database = str(work.binding_resource.get("database") or accounts.DATABASE)
+        for item in self._calls.databases(instance_id, database):
+            if users_of(item).keys() <= {name}:
+                self._calls.delete_database(instance_id, database)
+        return InProgress(
+            description="The account is being deleted",
+            state={"database": "taken back"},
+            resource={CREATED: False},
+        )
+
+    def _remove(self, work: Work, instance_id: str, name: str, engine: Engine) -> Step:
+        account = self._look(work, instance_id, name, engine)
         if account is None:
             return self._absent(work)
         if account.get("AccountDescription") != accounts.marker(work.binding_id):
-            return Succeeded()  # bind failed because this account was there before
-        if not work.state.get("revoked") and engine_of(work).revokes:
+            # It was there before and bind failed for that, or it is retired already.
+            return Succeeded()
+        since = float(work.state.get("kept_since", work.now))
+        over = work.now - since > self._poll * _PATIENCE
+        if account.get("AccountStatus") == accounts.LOCKED:
+            # By somebody, or after a deletion that did not come about.
+            if over:
+                return self._retire(work, instance_id, name, engine)
+            self._calls.unlock_account(instance_id, name)
+            return self._wait(work, "The account is being unlocked", {"kept_since": since})
+        if not work.state.get("revoked"):
+            self._disarm(work, instance_id, name, engine)
+        try:
+            self._calls.delete_account(instance_id, name)
+        except CloudError as error:
+            if not is_kept(error):
+                raise
+            if over or is_kept_for_objects(error):
+                return self._retire(work, instance_id, name, engine)
+            return self._wait(
+                work,
+                "The account will be deleted when the cloud lets it go",
+                {"revoked": True, "kept_since": since},
+            )
+        return self._wait(work, "The account is being deleted", {"revoked": True})
+
+    def _look(self, work: Work, instance_id: str, name: str, engine: Engine) -> Item | None:
+        """Return the account; the first look is an occasion to delete retired ones as well."""
+        if not engine.has_locks or work.state:
+            return self._calls.account(instance_id, name)
+        listed = self._calls.accounts(instance_id)
+        self._retirement.try_again(instance_id, listed, locks=engine.has_locks)
+        return next((one for one in listed if one.get("AccountName") == name), None)
+
+    def _disarm(self, work: Work, instance_id: str, name: str, engine: Engine) -> None:
+        """Let the credentials be of no use, before the account can be deleted."""
+        if engine.has_locks:
+            self._calls.reset_password(instance_id, name, accounts.new_password())
+        if engine.revokes:
             database = str(work.binding_resource.get("database") or accounts.DATABASE)
             self._calls.revoke(instance_id, name, database)
-        self._calls.delete_account(instance_id, name)
-        return InProgress(
-            description="The account is being deleted",
-            state={**work.state, "revoked": True},
-            poll_after=self._poll,
-        )
+
+    def _retire(self, work: Work, instance_id: str, name: str, engine: Engine) -> Step:
+        self._retirement.retire(instance_id, name, work.binding_id, locks=engine.has_locks)
+        return Succeeded()
 
     def _absent(self, work: Work) -> Step:
         """Believe that there is no account, but not while a lost request may still create it."""
@@ -63,3 +122,6 @@ class Unbind:
             state={**work.state, "absent_since": since},
             poll_after=min(self._poll, rest),
         )
+
+    def _wait(self, work: Work, text: str, more: Json) -> InProgress:
+        return InProgress(description=text, state={**work.state, **more}, poll_after=self._poll)

@@ -31,6 +31,8 @@ from alibroker.brokers.rds.extras import Extras
 from alibroker.brokers.rds.facts import facts_of
 from alibroker.brokers.rds.networks import Networks
 from alibroker.brokers.rds.order import Order, order_fault, read_order
+from alibroker.brokers.rds.plans import engine_of
+from alibroker.brokers.rds.retired import Retirement
 from alibroker.brokers.rds.status import CHANGING, DELETING_STATUSES, RUNNING
 from alibroker.brokers.rds.switches import Switching, to_turn
 
@@ -61,6 +63,7 @@ class Update:
         extras: Extras,
         switching: Switching,
         settings: CloudSettings,
+        retirement: Retirement,
         plans: Mapping[str, Json],
     ) -> None:
         """Take the settings of all plans by plan id, to know what was in force."""
@@ -68,6 +71,7 @@ class Update:
         self._networks = networks
         self._extras = extras
         self._switching = switching
+        self._retirement = retirement
         self._settings = settings
         self._plans = plans
 
@@ -152,6 +156,8 @@ class Update:
             if error.kind in _ENDS and not self._is_gone(work, error):
                 return self._revert(work, str(error), repeatable=_repeatable(error))
             raise
+        if engine_of(work).has_locks:
+            self._retirement.sweep(instance_id, locks=True)
         changes = _slow_changes(wanted, previous)
         if not changes:
             return Succeeded()

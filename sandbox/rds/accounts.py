@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 AVAILABLE_SECONDS = (2.0, 10.0)
 DELETING_SECONDS = (1.0, 5.0)
+LIST_LAG_SECONDS = (0.5, 2.0)
 _TYPES = {
     "MySQL": ("Normal", "Super"),
     "MariaDB": ("Normal", "Super"),
@@ -53,6 +54,7 @@ def create_account(call: Call) -> Answer:
         sealed_password=call.cloud.vault.seal(password),
         ready_at=call.cloud.later(call.now, *AVAILABLE_SECONDS),
         description=description,
+        listed_at=call.cloud.later(call.now, *LIST_LAG_SECONDS),
     )
     save(call, instance, account)
     return {}
@@ -82,7 +84,11 @@ def describe_accounts(call: Call) -> Answer:
     number = call.parameters.integer("PageNumber", 1, 1, 1_000_000, "InvalidPageNumber.Malformed")
     name = call.parameters.get("AccountName")
     demand_running(instance, call.now)
-    found = [a for a in instance.accounts.values() if not name or a.name == name]
+    found = [
+        account
+        for account in instance.accounts.values()
+        if account.listed_at <= call.now and (not name or account.name == name)
+    ]
     page = found[(number - 1) * size : number * size]
     return {
         "Accounts": {"DBInstanceAccount": [_describe(call, instance, a) for a in page]},
@@ -110,9 +116,53 @@ def delete_account(call: Call) -> Answer:
     account = find_account(call, instance)
     demand_settled(instance, call.now)
     demand_available(account, call.now)
+    if _has_dependents(call, instance, account):
+        raise ApiError(401, "AccountActionForbidden", "Some objects depend on account.")
     gone = call.cloud.later(call.now, *DELETING_SECONDS)
     save(call, instance, msgspec.structs.replace(account, gone_at=gone))
     return {}
+
+
+def modify_account_description(call: Call) -> Answer:
+    """Change an account's description."""
+    instance = find(call)
+    account = find_account(call, instance)
+    description = call.parameters.text("AccountDescription")
+    rules.check_account_description(description)
+    demand_running(instance, call.now)
+    save(call, instance, msgspec.structs.replace(account, description=description))
+    return {}
+
+
+def lock_account(call: Call) -> Answer:
+    """Let nobody log in with an account; sessions that are open go on."""
+    return _lock(call, locked=True)
+
+
+def unlock_account(call: Call) -> Answer:
+    """Let an account log in again."""
+    return _lock(call, locked=False)
+
+
+def _lock(call: Call, *, locked: bool) -> Answer:
+    instance = find(call)
+    account = find_account(call, instance)
+    if instance.engine != "PostgreSQL" or instance.storage_type == "local_ssd":
+        raise ApiError(400, "EngineNotSupported", "The engine does not support this operation.")
+    demand_settled(instance, call.now)
+    if account.status(call.now) == "Unavailable":
+        demand_available(account, call.now)
+    save(call, instance, msgspec.structs.replace(account, locked=locked))
+    return {}
+
+
+def _has_dependents(call: Call, instance: Instance, account: Account) -> bool:
+    """Tell whether objects of a database depend on an account: PostgreSQL keeps it for them."""
+    if instance.engine != "PostgreSQL":
+        return False
+    if call.cloud.settings.grants_keep_accounts and account.grants:
+        return True
+    return call.cloud.servers.depend(instance.id, account.name)
 
 
 def demand_available(account: Account, now: float) -> None:

@@ -54,6 +54,7 @@ def create_database(call: Call) -> Answer:
         charset=charset,
         ready_at=call.cloud.later(call.now, *CREATING_SECONDS),
         description=call.parameters.get("DBDescription"),
+        listed_at=call.cloud.later(call.now, *accounts.LIST_LAG_SECONDS),
     )
     _save(call, instance, database)
     return {}
@@ -70,7 +71,8 @@ def describe_databases(call: Call) -> Answer:
     found = [
         database
         for database in instance.databases.values()
-        if (not name or database.name == name)
+        if database.listed_at <= call.now
+        and (not name or database.name == name)
         and (not status or database.status(call.now) == status)
     ]
     page = found[(number - 1) * size : number * size]

@@ -16,7 +16,7 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """A database account. Grants are kept by database name."""
+    """A database account. Grants are kept by database name; lists know it from `listed_at` on."""
 
     name: str
     type: str
@@ -25,20 +25,25 @@ class Account(msgspec.Struct, frozen=True):
     description: str = ""
     gone_at: float = 0.0
     grants: dict[str, Grant] = {}
+    listed_at: float = 0.0
+    locked: bool = False
 
     def status(self, now: float) -> str:
         """Return the AccountStatus."""
-        return "Unavailable" if now < self.ready_at or self.gone_at else "Available"
+        if now < self.ready_at or self.gone_at:
+            return "Unavailable"
+        return "Lock" if self.locked else "Available"
 
 
 class Database(msgspec.Struct, frozen=True):
-    """A database of an instance."""
+    """A database of an instance; lists know it from `listed_at` on."""
 
     name: str
     charset: str
     ready_at: float
     description: str = ""
     gone_at: float = 0.0
+    listed_at: float = 0.0
 
     def status(self, now: float) -> str:
         """Return the DBStatus."""

@@ -35,6 +35,7 @@ class WantedAccount:
     name: str
     password: str = field(repr=False)
     is_super: bool
+    is_locked: bool
     grants: tuple[tuple[str, str], ...]
 
 
@@ -70,6 +71,14 @@ class ServerKind(Protocol):
 
     def apply(self, directory: Path, port: int, wanted: Wanted) -> None:
         """Bring databases, accounts and grants into the state wanted.
+
+        Raises:
+            ServerError: The server refuses.
+        """
+        ...
+
+    def depend(self, directory: Path, port: int, account: str) -> bool:
+        """Tell whether objects of a database depend on an account, so that it has to stay.
 
         Raises:
             ServerError: The server refuses.
@@ -155,6 +164,14 @@ class Keeper:
             ServerError: The server refuses.
         """
         self._kind.apply(self._directory, self._port, wanted)
+
+    def depend(self, account: str) -> bool:
+        """Tell whether objects of a database depend on an account.
+
+        Raises:
+            ServerError: The server refuses.
+        """
+        return self._kind.depend(self._directory, self._port, account)
 
     def end(self, *, remove: bool = False) -> None:
         """Have the server ended; with `remove` at once and with all its data."""

@@ -99,6 +99,10 @@ class MariaDb:
             return False
         return True
 
+    def depend(self, directory: Path, port: int, account: str) -> bool:  # noqa: ARG002
+        """Tell whether objects depend on an account: here they never belong to one."""
+        return False
+
     def apply(self, directory: Path, port: int, wanted: Wanted) -> None:  # noqa: ARG002
         """Bring databases, accounts and grants into the state wanted.
 

@@ -123,12 +123,11 @@ class Postgres:
                     f"CREATE DATABASE {_name(name)} OWNER {owner} TEMPLATE template0;",
                     f"REVOKE ALL ON DATABASE {_name(name)} FROM PUBLIC;",
                 ]
-        staying = [name for name in wanted.databases if name in databases]
         for name in roles - {account.name for account in wanted.accounts}:
-            script += _drop(name, staying)
+            script += _drop(name)
         for account in wanted.accounts:
             role = _name(account.name)
-            login = "LOGIN" if wanted.reachable else "NOLOGIN"
+            login = "LOGIN" if wanted.reachable and not account.is_locked else "NOLOGIN"
             more = "CREATEDB CREATEROLE" if account.is_super else "NOCREATEDB NOCREATEROLE"
             if account.name not in roles:
                 script.append(f"CREATE ROLE {role};")
@@ -144,6 +143,20 @@ class Postgres:
                         f"ALTER ROLE {role} IN DATABASE {_name(name)} SET role = {owner};",
                     ]
         self._sql(directory, port, "\n".join(script))
+
+    def depend(self, directory: Path, port: int, account: str) -> bool:
+        """Tell whether an account owns something, or is in an ACL, in any database.
+
+        What shared dependencies pg_shdepend has of a role keeps DROP ROLE from removing it
+        (PostgreSQL, System Catalogs).
+        """
+        # A membership goes with the role, and so does a setting of it.
+        query = (
+            "SELECT count(*) FROM pg_shdepend JOIN pg_roles ON refobjid = pg_roles.oid "  # noqa: S608 - escaped
+            "WHERE refclassid = 'pg_authid'::regclass AND deptype IN ('o', 'a') "
+            f"AND classid <> 'pg_auth_members'::regclass AND rolname = '{_text(account)}';"
+        )
+        return self._sql(directory, port, query).strip() != "0"
 
     def _as_user(self, command: list[str]) -> list[str]:
         return bound_to_us(command, *_identity(self.user))
@@ -166,19 +179,15 @@ def _unlock(path: Path) -> None:
             path.unlink()
 
 
-def _drop(name: str, databases: list[str]) -> list[str]:
-    """Remove an account; what it owns stays, and belongs to the database's owner."""
+def _drop(name: str) -> list[str]:
+    """Remove an account on which nothing depends, and its sessions."""
     role = _name(name)
-    script = [f"ALTER ROLE {role} NOLOGIN;"]
     sessions = f"pg_stat_activity WHERE usename = '{_text(name)}'"
-    script.append(f"SELECT pg_terminate_backend(pid) FROM {sessions};")  # noqa: S608 - escaped
-    for database in databases:
-        script += [
-            f"\\connect {_name(database)}",
-            f"REASSIGN OWNED BY {role} TO {_name(_OWNER + database)};",
-            f"DROP OWNED BY {role};",
-        ]
-    return [*script, "\\connect postgres", f"DROP ROLE {role};"]
+    return [
+        f"ALTER ROLE {role} NOLOGIN;",
+        f"SELECT pg_terminate_backend(pid) FROM {sessions};",  # noqa: S608 - escaped
+        f"DROP ROLE {role};",
+    ]
 
 
 def _identity(user: tuple[int, int] | None) -> list[str]:

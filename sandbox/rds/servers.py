@@ -123,6 +123,21 @@ class Servers:
                         500, "InternalError", "The database server does not answer."
                     ) from None
 
+    def depend(self, name: str, account: str) -> bool:
+        """Tell whether objects of a database depend on an account; not in a simulated instance.
+
+        Raises:
+            ApiError: InternalError, if the server refuses.
+        """
+        keeper = self._keepers.get(name)
+        if keeper is None:
+            return False
+        try:
+            return keeper.depend(account)
+        except ServerError:
+            _log.exception("the server of %s refuses", name)
+            raise ApiError(500, "InternalError", "The database server does not answer.") from None
+
     def close(self) -> None:
         """Stop all servers in an orderly way."""
         for keeper in self._keepers.values():
@@ -157,6 +172,7 @@ def wanted(cloud: Cloud, instance: Instance) -> Wanted:
                 name=account.name,
                 password=cloud.vault.unseal(account.sealed_password),
                 is_super=account.type != "Normal",
+                is_locked=account.locked,
                 grants=tuple(
                     (database, grant.privilege)
                     for database, grant in account.grants.items()

@@ -86,6 +86,33 @@ def test_another_bindings_account_is_neither_taken_over_nor_deleted(
     driver.deprovision("i")
 
 
+def test_a_refused_bind_leaves_no_database_behind(rds: Drive, sandbox: Sandbox) -> None:
+    driver = rds()
+    driver.provision("i", SMALL)
+    driver.bind("i", "b1", Username="shop")
+    assert "Username" in reason(driver.bind("i", "b2", Username="shop", Database="two"))
+    sandbox.fault("GrantAccountPrivilege", "error", code="IncorrectAccountType", status=403)
+    assert "IncorrectAccountType" in reason(driver.bind("i", "b3", Database="three"))
+    assert isinstance(driver.unbind("i", "b3").end, Succeeded)
+    sandbox.settings(time_scale=0.0)
+    (database,) = sandbox.databases
+    left = {one["name"] for one in database["databases"] if one["status"] != "Deleting"}
+    assert left == {"app"}
+    driver.deprovision("i")
+
+
+def test_a_refused_bind_leaves_a_database_that_others_use(rds: Drive, sandbox: Sandbox) -> None:
+    driver = rds()
+    driver.provision("i", SMALL)
+    sandbox.fault("GrantAccountPrivilege", "error", code="IncorrectAccountType", status=403)
+    reason(driver.bind("i", "b1"))
+    driver.bind("i", "b2")
+    driver.unbind("i", "b1")
+    (database,) = sandbox.databases
+    assert [(one["name"], one["status"]) for one in database["databases"]] == [("app", "Running")]
+    driver.deprovision("i")
+
+
 def test_an_account_whose_answer_was_lost_gets_the_password_that_is_handed_out(
     rds: Drive, sandbox: Sandbox
 ) -> None:

@@ -11,8 +11,8 @@ from waiting import eventually
 from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.api import Failed, Found, Inventory, OperationKind, Succeeded, TryAgainError
 from alibroker.brokers.driver import Operation
+from alibroker.brokers.rds.account_calls import AccountCalls
 from alibroker.brokers.rds.accounts import marked_binding, marker
-from alibroker.brokers.rds.calls import RdsCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +119,7 @@ def test_privileges_that_somebody_has_added_are_no_drift(
     driver.provision("i", SMALL)
     driver.bind("i", "b", Database="shop")
     driver.bind("i", "other", Database="archive")
-    calls = RdsCalls(connect(environment)[1])
+    calls = AccountCalls(connect(environment)[1])
     name, user = driver.resource("i")["instance_id"], driver.resource("i", "b")["username"]
     calls.grant(name, user, "archive", "ReadOnly")
 
@@ -162,7 +162,7 @@ def test_what_others_made_is_not_found(
     other.provision("j", SMALL)
     instance = only(driver)
     _, cloud = connect(environment)
-    RdsCalls(cloud).create_account(instance.name, "mine", "Passw0rd_1", "made-in-the-console")
+    AccountCalls(cloud).create_account(instance.name, "mine", "Passw0rd_1", "made-in-the-console")
     assert len(sandbox.databases) == 2
     assert only(driver) == instance
     assert only(other).instance_id == "j"

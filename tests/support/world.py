@@ -25,6 +25,10 @@ RDS = {
     "service_id": "rds-997b8372-8dac-40ac-ae65-758b4a5075a5",
     "plan_id": "rds-edc2badc-d93b-4d9c-9d8e-da2f1c8c3e1c",
 }
+POSTGRES = {
+    "service_id": "rds-96b779ee-e629-5cbc-a0ee-53a613f1f9cf",
+    "plan_id": "rds-434599f1-3a4b-5c9d-ae12-804329c0839a",
+}
 OSS = {
     "service_id": "oss-997b8372-8dac-40ac-ae65-758b4a502222",
     "plan_id": "oss-edc2badc-d93b-4d9c-9d8e-da2f1c8c2221",

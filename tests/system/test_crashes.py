@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 from waiting import eventually
-from world import OSS, RDS, World, new_id
+from world import OSS, POSTGRES, RDS, World, new_id
 
 from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.rds.setting_calls import SettingCalls
 
-OFFERS = {"rds": RDS, "oss": OSS}
+OFFERS = {"rds": RDS, "postgres": POSTGRES, "oss": OSS}
 
 # The cloud calls of each operation, in their order: `test_the_calls_are_these` keeps this true.
 CALLS: dict[tuple[str, str], list[str]] = {
     ("rds", "provision"): ["rds:CreateDBInstance", "rds:DescribeDBInstanceAttribute"],
     ("rds", "bind"): [
-        "rds:CreateDatabase",
         "rds:CreateAccount",
+        "rds:CreateDatabase",
         "rds:DescribeAccounts",
         "rds:GrantAccountPrivilege",
     ],
@@ -59,6 +59,21 @@ CALLS: dict[tuple[str, str], list[str]] = {
         "ram:DeleteUser",
     ],
     ("oss", "deprovision"): ["ram:ListPolicies", "oss:DeleteBucket"],
+    # What PostgreSQL does otherwise: it shows grants elsewhere, and refuses to delete accounts.
+    ("postgres", "bind"): [
+        "rds:CreateAccount",
+        "rds:CreateDatabase",
+        "rds:DescribeAccounts",
+        "rds:GrantAccountPrivilege",
+        "rds:DescribeDatabases",
+    ],
+    ("postgres", "unbind"): [
+        "rds:DescribeAccounts",
+        "rds:ResetAccountPassword",
+        "rds:DeleteAccount",
+        "rds:ModifyAccountDescription",
+        "rds:LockAccount",
+    ],
 }
 LIFE = ["provision", "bind", "unbind", "deprovision"]
 KINDS = [*CALLS]
@@ -100,15 +115,18 @@ def expect(world: World, service: str, kind: str) -> None:
     found = {name: len(some) for name, some in world.left().items()}
     wanted: dict[str, int] = {}
     if kind != "deprovision":
-        wanted["instances" if service == "rds" else "buckets"] = 1
+        wanted["buckets" if service == "oss" else "instances"] = 1
     if kind == "bind" and service == "oss":
         wanted |= {"users": 1, "policies": 1}
     assert found == wanted, world.left()
     if kind == "bind" and service == "oss":
         assert len(world.inventory()["users"][0]["keys"]) == 1
-    if service == "rds" and kind != "deprovision":
+    if service != "oss" and kind != "deprovision":
         accounts = world.inventory()["instances"][0]["accounts"]
-        assert len(accounts) == (1 if kind == "bind" else 0)
+        assert len(accounts) == (1 if kind == "bind" or service == "postgres" else 0)
+        locked = kind == "unbind"  # PostgreSQL keeps it
+        assert all((one["status"] == "Lock") == locked for one in accounts)
+        assert all(("_retired-" in one["description"]) == locked for one in accounts)
     if kind == "update":
         (found_instance,) = world.inventory()["instances"]
         assert (found_instance["class"], found_instance["storage"]) == ("mysql.n2.large.2c", 60)
@@ -127,11 +145,13 @@ def clean_up(world: World, service: str, instance: str, after: str) -> None:
     assert world.left() == {}
 
 
-@pytest.mark.parametrize("service", ["rds", "oss"])
+@pytest.mark.parametrize("service", OFFERS)
 def test_the_calls_are_these(world: World, service: str) -> None:
     instance = new_id()
     after = ""
-    for kind in [kind for of, kind in KINDS if of == service]:
+    kinds = [kind for of, kind in KINDS if of == service]
+    before(world, service, kinds[0], instance)
+    for kind in kinds:
         world.sandbox.control("DELETE", "counters")
         assert start(world, service, kind, instance, after) == 202
         assert world.end(kind, instance) == "succeeded"
@@ -141,6 +161,7 @@ def test_the_calls_are_these(world: World, service: str) -> None:
         changing = {one for one in found if not one.split(":")[1].startswith(("Describe", "List"))}
         assert changing <= set(CALLS[service, kind]), f"add to CALLS: {found}"
         after = kind
+    clean_up(world, service, instance, after)
 
 
 CASES = [
@@ -171,6 +192,28 @@ def test_the_broker_is_killed_at_every_call(
     if kind == "bind":
         assert world.credentials(instance)
     clean_up(world, service, instance, kind)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_refused_bind_takes_its_database_back_whatever_dies(world: World, when: str) -> None:
+    instance = new_id()
+    before(world, "postgres", "bind", instance)
+    refusal = {"kind": "error", "status": 403, "code": "IncorrectAccountPrivilegeType"}
+    world.sandbox.control(
+        "POST", "faults", {"action": "GrantAccountPrivilege", **refusal, "times": None}
+    )
+    fault = world.sandbox.control(
+        "POST", "faults", {"action": "DeleteDatabase", "kind": "hang", "when": when, "seconds": 30}
+    )
+    assert start(world, "postgres", "bind", instance) == 202
+    eventually(lambda: world.sandbox.control("GET", f"faults/{fault['id']}")["hit"])
+
+    world.kill_worker()
+
+    assert world.end("bind", instance) == "failed"
+    (found,) = world.inventory()["instances"]
+    assert (found["accounts"], found["databases"]) == ([], [])
+    clean_up(world, "postgres", instance, "bind")
 
 
 @pytest.mark.parametrize(("service", "kind"), KINDS)
@@ -248,7 +291,7 @@ def test_a_create_that_takes_effect_after_its_repetition_is_no_orphan(
 def test_random_processes_are_killed_at_random_moments(world: World) -> None:
     seed = random.randrange(2**32)  # noqa: S311 - not a secret
     chance = random.Random(seed)  # noqa: S311 - not a secret
-    instances = [(new_id(), name) for name in ("rds", "oss") * 6]
+    instances = [(new_id(), name) for name in ("rds", "oss", "postgres", "oss") * 3]
     rounds: list[Callable[[], Any]] = [
         world.kill_worker,
         world.kill_worker,

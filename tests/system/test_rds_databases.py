@@ -22,7 +22,7 @@ import psycopg
 import pymysql
 import pytest
 from waiting import eventually
-from world import PLACE, World, new_id
+from world import PLACE, POSTGRES, World, new_id
 
 from alibroker.brokers.driver import Driver
 from alibroker.brokers.rds import create_broker
@@ -82,10 +82,7 @@ class MariaDb(MySql):
 
 
 class PostgreSql:
-    offer: dict[str, str] = {  # noqa: RUF012
-        "service_id": "rds-96b779ee-e629-5cbc-a0ee-53a613f1f9cf",
-        "plan_id": "rds-434599f1-3a4b-5c9d-ae12-804329c0839a",
-    }
+    offer: dict[str, str] = POSTGRES
     refused: tuple[type[Exception], ...] = (psycopg.OperationalError,)
     denied: tuple[type[Exception], ...] = (psycopg.errors.InsufficientPrivilege,)
 
@@ -219,7 +216,10 @@ def test_a_whole_life(world: World, client: Client, make: Callable[..., Instance
 
     instance.unbind("new")
     instance.unbind("third")
-    assert instance.in_cloud["accounts"] == []
+    # PostgreSQL keeps the accounts of its databases' owners; nobody can log in with them.
+    kept = instance.in_cloud["accounts"]
+    assert len(kept) == (3 if isinstance(client, PostgreSql) else 0)
+    assert {one["status"] for one in kept} <= {"Lock"}
     for gone in (old, new, third):
         with pytest.raises(client.refused):
             client.run(gone, "SELECT 1")
@@ -228,6 +228,39 @@ def test_a_whole_life(world: World, client: Client, make: Callable[..., Instance
     servers = world.directory / "sandbox" / "servers"
     eventually(lambda: not list(servers.iterdir()))
     assert world.left() == {}
+
+
+@pytest.fixture
+def grants_keep_nothing(world: World) -> Iterator[None]:
+    world.sandbox.control("PUT", "settings", {"grants_keep_accounts": False})
+    yield
+    world.sandbox.control("PUT", "settings", {"grants_keep_accounts": True})
+
+
+@pytest.mark.usefixtures("grants_keep_nothing")
+@pytest.mark.parametrize("client", [PostgreSql], indirect=True)
+def test_what_an_account_owns_keeps_it_and_nobody_else_out(
+    client: Client, make: Callable[..., Instance]
+) -> None:
+    instance = make(client)
+    owner = instance.bind("owner")
+    client.run(owner, "SET ROLE NONE", "CREATE TABLE mine (a INT)")
+    with closing(psycopg.connect(owner["uri"], autocommit=True)) as session:
+        instance.unbind("owner")
+        (kept,) = instance.in_cloud["accounts"]
+        assert kept["status"] == "Lock"
+        assert kept["description"] == "alibroker_retired-owner"
+        # A session that is open goes on: the API cannot end it.
+        assert session.execute("SELECT 1").fetchall() == [(1,)]
+    with pytest.raises(client.refused):
+        client.run(owner, "SELECT 1")
+
+    other = instance.bind("other")
+    kept = instance.in_cloud["accounts"]
+    assert {one["description"] for one in kept} == {"alibroker_retired-owner", "alibroker-other"}
+    client.run(other, "DROP TABLE mine")
+    instance.unbind("other")
+    eventually(lambda: instance.in_cloud["accounts"] == [])
 
 
 @pytest.mark.parametrize("client", [MySql], indirect=True)
