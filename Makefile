@@ -9,7 +9,7 @@ DEMO := $(VENV)/.demo
 DEVELOP := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install setup fit-etcd etcd databases run demo test crashes soak bench docs lint format types lock clean
+.PHONY: help install setup fit-etcd etcd databases run demo test crashes soak bench docs lint format types lock fresh clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,10 +80,14 @@ format: $(DEVELOP)  ## put the code into its form
 types: $(DEVELOP)  ## check types
 	$(BIN)/mypy -p alibroker.brokers -p alibroker.etcd -p alibroker.actors -p alibroker.http \
 		-p alibroker.cli -p alibroker.conformance -p alibroker.sandbox
-	MYPYPATH=install $(BIN)/mypy install/step.py install/packages.py
+	MYPYPATH=install $(BIN)/mypy install/*.py
 
 lock: $(DEVELOP)  ## write down the versions that are installed, for constraints.txt
 	$(BIN)/pip freeze --exclude-editable | grep -v '^setuptools==' > constraints.txt
+
+# FRESH=--test runs the tests there as well.
+fresh:  ## try the README on bare systems of Debian 12 and 13; needs root
+	@$(PYTHON) install/fresh.py $(FRESH)
 
 clean:  ## remove what setup made
 	rm -rf $(VENV) .types *.egg-info build .pytest_cache .mypy_cache .ruff_cache

@@ -89,7 +89,7 @@ def install(directory: Path, extra: str) -> None:
     what = f".[{extra}]" if extra else "."
     title = f"Installing what {_WHO[extra]}"
     try:
-        listed = subprocess.run(  # noqa: S603 - pip
+        listed = subprocess.run(
             [*pip, "config", "list"], capture_output=True, text=True, check=True
         ).stdout
         environment = environment_of_uv(listed, os.environ)

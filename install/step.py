@@ -39,7 +39,7 @@ def run(title: str, command: list[str], environment: Mapping[str, str] | None = 
     """
     say(f"{title} ...")
     began = time.monotonic()
-    with subprocess.Popen(  # noqa: S603 - the steps of this folder
+    with subprocess.Popen(
         command,
         env=environment,
         stdin=subprocess.DEVNULL,

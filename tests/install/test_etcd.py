@@ -19,7 +19,7 @@ FIT, FAULTY, REFUSED = "3.5.33", "3.5.16", "3.5.1"
 # unpacks: here that is a directory of the suite that was asked for.
 APT = """#!/bin/sh
 echo "$*" >>{log}
-[ -n "$APT_CONFIG" ] && suite=$(awk '{{ print $6 }}' "${{APT_CONFIG%/*}}/sources.list")
+[ -n "$APT_CONFIG" ] && suite=$(awk '{{ print $7 }}' "${{APT_CONFIG%/*}}/sources.list")
 case "$*" in
     *--print-uris*) echo "'https://mirror.example/debian/dists/{codename}/InRelease' x 0" ;;
     update*) [ -e {shelf}/$suite ] ;;
@@ -118,6 +118,13 @@ def test_one_that_does_not_run_here_or_is_no_better_is_not_taken(machine: Machin
     etcd(machine.shelf / "trixie", FAULTY)
     assert machine.get() == f"{machine.path}/etcd {FAULTY}"
     assert machine.log.read_text().count("download") == 2
+    assert "install" not in machine.log.read_text()
+
+
+def test_one_with_known_faults_is_better_than_none(machine: Machine) -> None:
+    etcd(machine.path / "etcd", REFUSED)
+    etcd(machine.shelf / "trixie", FAULTY)
+    assert machine.get() == f"{machine.environment}/bin/etcd {FAULTY}"
     assert "install" not in machine.log.read_text()
 
 
