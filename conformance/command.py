@@ -121,6 +121,7 @@ def _url(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
 @click.option("--only", multiple=True, callback=_names, help="Rules or checks, with commas.")
 @click.option("--skip", multiple=True, callback=_names, help="Rules or checks, with commas.")
 @click.option("--json", "output", metavar="FILE|-", help="Write the report as JSON, too.")
+@click.option("--quiet", "-q", is_flag=True, help="Show only what is wrong, if anything.")
 @click.option("--failfast", is_flag=True, help="Stop at the first MUST that fails.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a SHOULD fails, too.")
 @click.option(
@@ -143,6 +144,7 @@ def conformance(  # noqa: PLR0913 - one for each option
     only: list[str],
     skip: list[str],
     output: str | None,
+    quiet: bool,
     failfast: bool,
     strict: bool,
 ) -> None:
@@ -170,6 +172,11 @@ def conformance(  # noqa: PLR0913 - one for each option
         failfast=failfast,
     )
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(text: str) -> None:
+        if not quiet:
+            notes.print(text, markup=False)
+
     session = Session(settings)
     try:
         _discover(session, service, plans)
@@ -178,20 +185,15 @@ def conformance(  # noqa: PLR0913 - one for each option
         )
         for subject in session.subjects:
             instances, bindings = counts(subject.offer, stages)
-            notes.print(
+            say(
                 f"{subject.offer.label}: will create up to {instances} instances "
-                f"and {bindings} bindings, and delete them",
-                markup=False,
+                f"and {bindings} bindings, and delete them"
             )
-        report = _interruptible(
-            lambda: Runner(session, checks, selected).run(
-                lambda text: notes.print(text, markup=False)
-            )
-        )
+        report = _interruptible(lambda: Runner(session, checks, selected).run(say))
     finally:
         session.close()
     table = notes if output == "-" else Console(highlight=False)
-    print_report(table, report, session.masker)
+    print_report(table, report, session.masker, quiet=quiet)
     if output:
         _write(output, as_document(report, settings, session.masker, strict=strict))
     _exit(report, strict=strict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from alibroker.conformance.checks import (
     Check,
@@ -15,12 +15,11 @@ from alibroker.conformance.checks import (
 )
 from alibroker.conformance.cleanup import clean_up
 from alibroker.conformance.offers import Offer
+from alibroker.conformance.progress import Progress, Say
 from alibroker.conformance.results import Outcome, Report, Result
 from alibroker.conformance.session import Session
 from alibroker.conformance.subject import Subject
 from alibroker.conformance.walk import STEPS, CannotError, Step, applies, closure
-
-Say = Callable[[str], None]
 
 
 class _StopError(Exception):
@@ -38,6 +37,7 @@ class Runner:
         self._checks = checks
         self._selected = selected
         self._results: list[Result] = []
+        self._progress = Progress(lambda _: None)
         self._why_not = "not selected"
 
     def run(self, say: Say = lambda _: None) -> Report:
@@ -46,6 +46,7 @@ class Runner:
         Ctrl-C ends the run, not the clean-up; the report then says that it is not complete.
         """
         started_at, started = time.time(), time.monotonic()
+        self._progress = Progress(say, self._session.latest)
         interrupted = False
         try:
             self._run_all(say)
@@ -56,7 +57,8 @@ class Runner:
         except _StopError:
             self._why_not = "an earlier check failed"
         finally:
-            left = clean_up(self._session, say)
+            with self._progress.over("cleaning up"):
+                left = clean_up(self._session, say)
         self._add_skipped()
         offers = [subject.offer for subject in self._session.subjects]
         return Report(
@@ -89,12 +91,14 @@ class Runner:
                 self._excuse(stage, subject, Outcome.SKIPPED, reason)
                 continue
             self._run_stage(stage, subject)
-            step.leave(self._session)
+            with self._progress.over(f"leaving {stage}"):
+                step.leave(self._session)
 
     def _enter(self, step: Step) -> str:
         """Enter a stage; returns why that is not possible, if so."""
         try:
-            step.enter(self._session)
+            with self._progress.over("not there yet"):
+                step.enter(self._session)
         except CannotError as ex:
             return str(ex)
         return ""
@@ -123,7 +127,8 @@ class Runner:
             since = f"since {check.since[0]}.{check.since[1]}"
             return Result(check, offer, Outcome.NOT_APPLICABLE, remarks=(since,))
         try:
-            found = list(check.run(self._session))
+            with self._progress.over(check.name):
+                found = list(check.run(self._session))
         except NotApplicableError as ex:
             return Result(check, offer, Outcome.NOT_APPLICABLE, remarks=(str(ex),))
         problems = tuple(one for one in found if isinstance(one, Problem))

@@ -22,6 +22,8 @@ from alibroker.conformance.transport import Transport
 VERSION = "X-Broker-API-Version"
 REQUEST_IDENTITY = "X-Broker-API-Request-Identity"
 ORIGINATING_IDENTITY = "X-Broker-API-Originating-Identity"
+RECENT = 5
+"""Exchanges among which the latest poll is looked for."""
 
 Query = Sequence[tuple[str, str]]
 
@@ -120,6 +122,15 @@ class Session:
 
         with ThreadPoolExecutor(len(calls)) as pool:
             return list(pool.map(one, calls))
+
+    def latest(self) -> str:
+        """Return what a poll a moment ago has said, without secrets; empty if there was none."""
+        with self._lock:
+            for exchange in reversed(self.exchanges[-RECENT:]):
+                if state := exchange.text("state"):
+                    words = ": ".join(filter(None, (state, exchange.text("description"))))
+                    return self.masker.text(words)
+        return ""
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -30,6 +30,9 @@ MAX_EXCHANGES: Final = 3
 """Problems of a check that are shown with their requests and answers."""
 MAX_BODY: Final = 600
 """Characters of a body; the JSON report has more."""
+_LEAST: Final = 30
+"""Columns that titles need beside the names of checks."""
+_ENDLESS: Final = 10_000
 
 _TELLING_HEADERS: Final = frozenset(
     {"authorization", "allow", "content-type", "etag", "if-none-match", "location", "retry-after",
@@ -37,18 +40,28 @@ _TELLING_HEADERS: Final = frozenset(
 )  # fmt: skip
 
 
-def print_report(console: Console, report: Report, masker: Masker) -> None:
-    """Print the tables, what is behind each failure, and a summary."""
+def print_report(console: Console, report: Report, masker: Masker, *, quiet: bool = False) -> None:
+    """Print the tables, what is behind each failure, and a summary.
+
+    If `quiet`, only what is wrong: failures, what could not be checked, what could not be deleted.
+    """
     shown = [one for one in report.results if one.remarks != ("not selected",)]
     for offer_label, results in _by_plan(shown):
         run = [one for one in results if one.outcome is not Outcome.SKIPPED]
-        console.print(_table(offer_label, run, masker))
-        _print_skipped(console, results, masker)
+        if not quiet:
+            _print_table(console, offer_label, run, masker)
+        _print_skipped(console, offer_label, results, masker)
+        if not quiet:
+            console.print()
         for result in results:
             if result.outcome is Outcome.FAIL:
                 _print_failure(console, result, masker)
     _print_failures(console, report, masker)
-    _print_summary(console, report, shown)
+    if not quiet:
+        _print_counts(console, shown)
+    _print_left(console, report)
+    if not quiet:
+        console.print(f"{report.seconds:.1f} seconds")
 
 
 def rule_table(checks: Iterable[Check]) -> str:
@@ -69,23 +82,34 @@ def _by_plan(results: list[Result]) -> list[tuple[str, list[Result]]]:
     return list(found.items())
 
 
-def _table(title: str, results: list[Result], masker: Masker) -> Table:
+def _print_table(console: Console, title: str, results: list[Result], masker: Masker) -> None:
+    """Print what came of the checks, by name and title.
+
+    A name is never broken: it is what `--only` and `--skip` take. Titles stand beside the names if
+    there is room, else beneath them; what is no terminal has room.
+    """
+    width = console.width if console.is_terminal else _ENDLESS
+    cells = [(one.check.rules[0], one.check.level, one.outcome, one.check.name) for one in results]
+    columns = zip(("rule", "level", "result", "check"), *cells, strict=True)
+    widths = [max(map(len, column)) for column in columns]
+    needed = sum(widths) + 2 * len(widths)
+    beside = width - needed >= _LEAST
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("rule", no_wrap=True)
-    table.add_column("level", no_wrap=True)
-    table.add_column("result", no_wrap=True)
-    table.add_column("check", overflow="fold")
-    for result in results:
-        title_cell = Text(result.check.title)
+    for name, size in zip(("rule", "level", "result", "check"), widths, strict=True):
+        table.add_column(name, min_width=size)
+    if beside:
+        table.add_column("title")
+    for (rule, level, outcome, name), result in zip(cells, results, strict=True):
+        text = Text(result.check.title)
         if result.remarks:
-            title_cell.append(f" ({masker.text('; '.join(result.remarks))})", style="dim")
-        table.add_row(
-            result.check.rules[0],
-            result.check.level,
-            Text(result.outcome, style=_style(result)),
-            title_cell,
-        )
-    return table
+            text.append(f" ({masker.text('; '.join(result.remarks))})", style="dim")
+        named = [Text(name), text] if beside else [Text(f"{name}\n").append_text(text)]
+        table.add_row(rule, level, Text(outcome, style=_style(result)), *named)
+    before, console.width = console.width, max(width, needed)
+    try:
+        console.print(table)
+    finally:
+        console.width = before
 
 
 def _style(result: Result) -> str:
@@ -106,18 +130,16 @@ def _print_failure(console: Console, result: Result, masker: Masker) -> None:
     console.print()
 
 
-def _print_skipped(console: Console, results: list[Result], masker: Masker) -> None:
+def _print_skipped(console: Console, title: str, results: list[Result], masker: Masker) -> None:
     reasons: dict[str, list[str]] = {}
     for result in results:
         if result.outcome is Outcome.SKIPPED:
             reasons.setdefault("; ".join(result.remarks), []).append(result.check.name)
     for reason, names in reasons.items():
-        console.print(
-            Text(f"\nskipped, because {masker.text(reason)}:", style=STYLES[Outcome.SKIPPED]),
-            soft_wrap=True,
-        )
-        console.print(Text(textwrap.indent(textwrap.fill(", ".join(names), 96), "  ")))
-    console.print()
+        text = f"\n{title}: skipped, because {masker.text(reason)}:"
+        console.print(Text(text, style=STYLES[Outcome.SKIPPED]), soft_wrap=True)
+        listed = textwrap.fill(", ".join(names), 96, break_on_hyphens=False)
+        console.print(Text(textwrap.indent(listed, "  ")), soft_wrap=True)
 
 
 def _print_failures(console: Console, report: Report, masker: Masker) -> None:
@@ -163,13 +185,16 @@ def _cut(body: str) -> str:
     return body if len(body) <= MAX_BODY else f"{body[:MAX_BODY]} ..."
 
 
-def _print_summary(console: Console, report: Report, shown: list[Result]) -> None:
+def _print_counts(console: Console, shown: list[Result]) -> None:
     counted = Counter((one.check.level, one.outcome) for one in shown)
     console.print()
     for level in Level:
         parts = [f"{counted[level, one]} {one}" for one in Outcome if counted[level, one]]
         if parts:
             console.print(f"{level}: {', '.join(parts)}")
+
+
+def _print_left(console: Console, report: Report) -> None:
     for left in report.left_behind:
         entry = left.entry
         where = f"{entry.binding} of instance {entry.instance}" if entry.binding else entry.instance
@@ -181,4 +206,3 @@ def _print_summary(console: Console, report: Report, shown: list[Result]) -> Non
             ),
             soft_wrap=True,
         )
-    console.print(f"{report.seconds:.1f} seconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -15,11 +16,16 @@ import pytest
 from click.testing import CliRunner
 from model_broker import PASSWORD, USER, ModelBroker
 from model_catalog import SECRET
+from rich.console import Console
 from waiting import eventually
 
 from alibroker.cli.main import main
+from alibroker.conformance import progress
 from alibroker.conformance.command import PASSWORD as VARIABLE
+from alibroker.conformance.masking import Masker
+from alibroker.conformance.results import Outcome, Report, Result
 from alibroker.conformance.rules import all_checks
+from alibroker.conformance.table import print_report
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ("--service", "vault", "--poll-interval", "0.001", "--timeout", "10")
@@ -185,12 +191,63 @@ def test_what_fails_is_listed_at_the_end_and_shown_a_few_times(
     assert listed.endswith("catalog with a wrong password: 403 Refused, not 401 (and 9 more)")
 
 
+def test_quiet_is_silent_where_all_is_well(serve_wsgi: Serve, conform: Any) -> None:
+    run = conform(serve_wsgi(ModelBroker()), *OPTIONS, "--quiet", exit_code=0)
+    assert run.result.output == ""
+    assert {one["result"] for one in run.document["results"]} == {"pass", "not applicable"}
+
+
+def test_quiet_shows_what_is_wrong_and_nothing_else(serve_wsgi: Serve, conform: Any) -> None:
+    run = conform(serve_wsgi(ModelBroker("version-500")), *OPTIONS, "-q", exit_code=1)
+    assert run.result.stderr == ""
+    output = run.result.stdout
+    assert "MUST garbage-as-version-breaks-nothing" in output
+    shown = {one["check"] for one in run.document["results"] if f"{one['check']}" in output}
+    assert shown == run.failed()
+    run = conform(serve_wsgi(ModelBroker("no-room")), *OPTIONS, "-q", exit_code=1)
+    assert "vault/small: skipped, because the instance was not created" in run.result.stdout
+    run = conform(serve_wsgi(ModelBroker("creation-cannot-stop")), *OPTIONS, "-q", exit_code=1)
+    assert "NOT DELETED: instance" in run.result.stdout
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 100, 200])
+def test_the_table_names_the_checks_however_narrow_it_is(width: int) -> None:
+    results = [Result(one, None, Outcome.PASS, remarks=("a remark",)) for one in all_checks()]
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=True, color_system=None)
+    print_report(console, Report(results, [], [], False, 0.0, 0.0), Masker())
+    lines = [line.split() for line in file.getvalue().splitlines()]
+    for one in all_checks():
+        assert any(one.name in line for line in lines)
+
+
+def test_the_table_is_a_line_a_check_where_it_is_no_terminal(
+    serve_wsgi: Serve, conform: Any
+) -> None:
+    run = conform(serve_wsgi(ModelBroker()), *OPTIONS)
+    lines = [line for line in run.result.stdout.splitlines() if " bindings-can-be-rotated " in line]
+    assert len(lines) == 1
+    assert lines[0].rstrip().endswith("A binding of a rotatable plan can be followed by another")
+
+
+def test_what_lasts_says_so(
+    serve_wsgi: Serve, conform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SLOW", 0.05)
+    options = ("--service", "vault", "--poll-interval", "0.02", "--only", "bindings-can-be-rotated")
+    notes = conform(serve_wsgi(ModelBroker()), *options, exit_code=0).result.stderr
+    assert "  bindings-can-be-rotated: 0 s so far; the broker says: in progress" in notes
+    assert "  not there yet: 0 s so far" in notes
+    quiet = conform(serve_wsgi(ModelBroker()), *options, "--quiet", exit_code=0)
+    assert quiet.result.output == ""
+
+
 def test_what_is_skipped_is_named_with_what_the_broker_says(
     serve_wsgi: Serve, conform: Any
 ) -> None:
     run = conform(serve_wsgi(ModelBroker("no-room")), *OPTIONS, exit_code=1)
     reason = "the instance was not created: 400 Refused (No room in the house.)"
-    assert f"skipped, because {reason}:\n" in run.result.stdout
+    assert f"vault/small: skipped, because {reason}:\n" in run.result.stdout
     skipped = {
         one["check"]
         for one in run.document["results"]
