@@ -463,6 +463,7 @@ class Storage(Actor):
         if type(cause) not in self._troubles:
             log.error("The store cannot be used, changes are refused until it can: %s", cause)
             self._troubles.add(type(cause))
+        self._view.full = isinstance(cause, EtcdFullError)
         if isinstance(cause, EtcdFullError | EtcdDiskFullError):
             self._view.waits_for = str(cause)
         else:
@@ -474,6 +475,7 @@ class Storage(Actor):
         if not self._view.available:
             log.info("The store can be used")
             self._view.waits_for = ""
+            self._view.full = False
         self._troubles.clear()
         self._view.available = True
 

@@ -30,6 +30,8 @@ class View:
         """What the store cannot be used for want of; empty while it can be."""
         self.unreadable: frozenset[Key] = frozenset()
         """What there is a record of that cannot be read."""
+        self.full = False
+        """Whether that is for want of space in etcd's quota, of which its history may take much."""
         self._decode: Decode | None = None
         self._instances: dict[str, Record | bytes] = {}
         self._bindings: dict[str, dict[str, Record | bytes]] = {}

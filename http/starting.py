@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 
 LOOK_INTERVAL: Final = 0.05
 """Seconds between looks at what is waited for."""
+FULL_INTERVAL: Final = 1.0
+"""Seconds between looks at whether the embedded etcd is full."""
+RECLAIM_PAUSE: Final = 60.0
+"""Seconds until space is given back once more: it may be the records that take it."""
 KEEPER_INTERVAL: Final = 1.0
 """Seconds between looks at the keeper of the embedded etcd."""
 
@@ -135,6 +139,8 @@ class Lifespan:
         gc.freeze()
         gc.set_threshold(50_000, 10, 1000)
         log.info("Ready: %d services", len(self._system.catalog.services))
+        if self._embedded is not None:
+            self._look_after_space(self._embedded)
 
     def _prepare(self, socket: Path) -> None:
         """Wait until the embedded etcd answers, and let it give back unused space."""
@@ -143,16 +149,28 @@ class Lifespan:
         if self._stopping.is_set():
             return
         self.waits_for = "the embedded etcd is giving back space"
-        try:
-            reclaim(socket)
-        except gateway.GatewayError as ex:
-            log.warning("The space of the embedded etcd could not be looked after: %s", ex)
+        _reclaim(socket)
+
+    def _look_after_space(self, socket: Path) -> None:
+        """Have a full store give back what its history takes: by itself it stays full."""
+        while not self._stopping.wait(FULL_INTERVAL):
+            if self._system.view.full:
+                log.info("The embedded etcd is full, and gives back the space of its history")
+                _reclaim(socket)
+                self._stopping.wait(RECLAIM_PAUSE)
 
     def _until(self, condition: Callable[[], bool]) -> None:
         """Wait until the condition holds, or the process stops."""
         while not condition():
             if self._stopping.wait(LOOK_INTERVAL):
                 return
+
+
+def _reclaim(socket: Path) -> None:
+    try:
+        reclaim(socket)
+    except gateway.GatewayError as ex:
+        log.warning("The space of the embedded etcd could not be looked after: %s", ex)
 
 
 async def _watch_keeper(pid: int) -> None:
