@@ -83,7 +83,7 @@ _RULES: Final = (
         r"(.*\.)?Throttling(\..*)?",
         r"ConcurrentLimit",
         r"ServiceBusy",
-        r"QpsLimitExceeded",
+        r"\w*(Qps|TrafficRate)LimitExceeded",
         r"FlowLimit.*",
     ),
     _rule(
@@ -122,7 +122,7 @@ _RULES: Final = (
         r"ConcurrentTaskExceeded",
         r"InvalidConcurrentOperate",
         r"DbRestoring",
-        r"DeleteConflict\..*",
+        r"DeleteConflict\.User\.(AccessKey|Group|LoginProfile|MFADevice|Policy)",
         r"InvalidOrderTask\.NotSupport",
         r"EngineMigration\.ActionDisabled",
     ),
@@ -139,6 +139,7 @@ _RULES: Final = (
         Kind.UNKNOWN,
         "Alibaba Cloud has a disturbance",
         r"ServiceUnavailable",
+        r"SystemBusy",
         r"InternalError",
         r"InternalServerError",
         r"ExternalFailure",
@@ -186,13 +187,17 @@ _RULES: Final = (
         r"PublicEndpointForbidden",
     ),
     _rule(
+        Kind.FAILED,
+        "a retention policy of the bucket forbids this until its time is over",
+        r"FileImmutable",
+    ),
+    _rule(
         Kind.DENIED,
         "",
-        r"NoPermission",
+        r"NoPermission(\..*)?",
         r"NotAuthorized",
         r"AccessDenied",
         r"ActionUnauthorized",
-        r"UserDisable",
         r"Forb[ie]dden(\..*)?",
     ),
     _rule(
@@ -200,6 +205,11 @@ _RULES: Final = (
         "the Alibaba Cloud account lacks the service-linked role of this product: create it in the "
         "console (by buying one instance there), then try again",
         r"ServiceLinkedRole\.NotExist",
+    ),
+    _rule(
+        Kind.QUOTA,
+        "the Alibaba Cloud account is overdue or stopped: settle that, then try again",
+        r"UserDisable",
     ),
     _rule(
         Kind.QUOTA,

@@ -9,12 +9,13 @@ from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.alibabacloud.settling import unsettled
 from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
 from alibroker.brokers.oss.access import Access
+from alibroker.brokers.oss.activation import given_up
 from alibroker.brokers.oss.credentials import credentials, endpoints
 from alibroker.brokers.oss.instances import Instances
+from alibroker.brokers.oss.leaving import remove_user
 from alibroker.brokers.oss.marks import user_name, write_mark
 from alibroker.brokers.oss.names import CHOSEN, ChosenNames, Holder
 from alibroker.brokers.oss.sessions import Sessions
-from alibroker.brokers.oss.storage import Opening
 from alibroker.brokers.oss.users import RamCalls
 
 BOUND: Final = "bound"
@@ -130,20 +131,23 @@ class Bindings:
         access = Access.asked(work.binding_parameters)
         bucket = self._instances.bucket(work)
         opening = bucket.opening(key_id, secret, access)
-        if opening is Opening.CLOSED:
+        if opening.refusal:
+            since = work.state.get("since", work.now)
+            if end := given_up(opening, since, work.now):
+                return end
             tries = work.state.get("tries", 0) + 1
             if tries % _PATIENCE == 0:
                 # It should have worked by now: see to it that nobody took the policy away.
                 self._grant(work)
             return InProgress(
                 description="The key is being activated",
-                state={**work.state, "tries": tries},
+                state={**work.state, "tries": tries, "since": since},
                 poll_after=self._poll,
             )
         if not work.state.get("fresh"):
             self._delete_keys(work.binding_resource["user"], but=key_id)
         user = work.binding_resource["user"]
-        places = bucket.places(inside=opening is Opening.INSIDE)
+        places = bucket.places(inside=opening.inside)
         return Succeeded(
             resource={BOUND: True},
             credentials=credentials(work, places, access, user, key_id, secret),
@@ -172,7 +176,7 @@ class Bindings:
         self._delete_keys(user)
         if policy:
             self._ram.detach(policy, user)
-        self._ram.delete_user(user)
+        remove_user(self._ram, user)
         used = bool(policy) and not self._ram.delete_policy(policy)
         if used and not set(self._ram.users_of(policy)) - {user}:
             # RAM has not noticed everywhere yet that nobody is left.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -66,7 +66,7 @@ class Instances:
                 raise
             if not bucket.is_ours():
                 return self._intend(work, wanted)
-        apply(bucket, wanted, unlike_new(wanted))
+        _apply_to_new(bucket, wanted, unlike_new(wanted))
         return Succeeded(resource={CREATED: True, **facts(wanted)})
 
     def _intend(self, work: Work, wanted: Configuration) -> Step:
@@ -114,10 +114,10 @@ class Instances:
                     raise
                 return _taken(bucket.name)
         tags, *others = unlike_new(wanted)
-        apply(bucket, wanted, [tags])
+        _apply_to_new(bucket, wanted, [tags])
         if claimed:
             self._names.release(bucket.name)
-        apply(bucket, wanted, others)
+        _apply_to_new(bucket, wanted, others)
         return Succeeded(resource={CREATED: True, **facts(wanted)})
 
     def update(self, work: Work) -> Step:
@@ -175,6 +175,17 @@ class Instances:
     def bucket(self, work: Work) -> BucketCalls:
         """Return the calls for the bucket that `work` is about."""
         return BucketCalls(self._buckets, work.resource["bucket"], work.resource["region"])
+
+
+def _apply_to_new(bucket: BucketCalls, wanted: Configuration, parts: Iterable[str]) -> None:
+    """Make a bucket as it is wanted that was created a moment ago."""
+    try:
+        apply(bucket, wanted, parts)
+    except CloudError as error:
+        if error.kind is Kind.NOT_FOUND:
+            # Not known everywhere yet, or deleted by somebody: either way, once more.
+            error.kind = Kind.RETRY
+        raise
 
 
 def _taken(name: str) -> Failed:

@@ -70,8 +70,18 @@ class ChosenNames:
 
     def release(self, bucket: str) -> None:
         """Give up a claim that is held."""
-        if not self._ram.delete_policy(_claim_name(bucket)):
-            raise _not_yet("DeletePolicy")
+        name = _claim_name(bucket)
+        if self._ram.delete_policy(name):
+            return
+        if users := self._ram.users_of(name):
+            raise CloudError(
+                Kind.FAILED,
+                action="DeletePolicy",
+                code="DeleteConflict.Policy",
+                message=f"the RAM policy {name}, which only claims the bucket's name, was attached "
+                f"to {', '.join(sorted(users))}: detach it, then try again",
+            )
+        raise _not_yet("DeletePolicy")
 
     def instance_tags(self, work: Work) -> dict[str, str]:
         """Return the tags that everything of an instance has, whatever its plan."""

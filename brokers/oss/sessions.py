@@ -10,9 +10,9 @@ import msgspec
 from alibroker.brokers.alibabacloud.client import CloudClient, common_request
 from alibroker.brokers.api import Failed, InProgress, Json, Step, Succeeded, Work
 from alibroker.brokers.oss.access import Access
+from alibroker.brokers.oss.activation import given_up
 from alibroker.brokers.oss.credentials import credentials, endpoints
 from alibroker.brokers.oss.instances import Instances
-from alibroker.brokers.oss.storage import Opening
 
 _HOST: Final = "sts.aliyuncs.com"
 _NO_ROLE: Final = (
@@ -52,13 +52,16 @@ class Sessions:
                 work.binding_parameters["DurationSeconds"],
                 access.policy_document(work.resource["bucket"]),
             )
-            return self._wait(msgspec.to_builtins(session))
+            return self._wait(msgspec.to_builtins(session), work.now)
         session = msgspec.convert(work.state["session"], Session)
         bucket = self._instances.bucket(work)
         opening = bucket.opening(session.key_id, session.secret, access, session.token)
-        if opening is Opening.CLOSED:
-            return self._wait(work.state["session"])
-        places = bucket.places(inside=opening is Opening.INSIDE)
+        if opening.refusal:
+            since = work.state.get("since", work.now)
+            if end := given_up(opening, since, work.now):
+                return end
+            return self._wait(work.state["session"], since)
+        places = bucket.places(inside=opening.inside)
         found = credentials(work, places, access, name, session.key_id, session.secret)
         return Succeeded(
             resource={"session": name, "access": access.level, "prefix": access.prefix},
@@ -67,10 +70,10 @@ class Sessions:
             endpoints=endpoints(places),
         )
 
-    def _wait(self, session: Json) -> InProgress:
+    def _wait(self, session: Json, since: float) -> InProgress:
         return InProgress(
             description="The key is being activated",
-            state={"phase": "session", "session": session},
+            state={"phase": "session", "session": session, "since": since},
             poll_after=self._poll,
         )
 

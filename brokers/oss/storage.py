@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -23,14 +22,15 @@ _PAGE: Final = 1000
 _PUBLIC_REFUSED: Final = "PublicEndpointForbidden"
 
 
-class Opening(enum.Enum):
-    """Whether a key opens a bucket."""
+class Opening(msgspec.Struct, frozen=True):
+    """Whether a key opens a bucket; RAM takes seconds to spread it.
 
-    CLOSED = "closed"
-    """Not yet: RAM takes seconds to spread it."""
-    OPEN = "open"
-    INSIDE = "inside"
-    """It does, but the endpoint that was asked serves only buckets, not what is in them."""
+    `refusal` is the error code where it does not. `inside` says that the endpoint that was asked
+    serves only buckets, not what is in them.
+    """
+
+    refusal: str = ""
+    inside: bool = False
 
 
 class ListedBucket(msgspec.Struct, frozen=True):
@@ -253,21 +253,18 @@ class BucketCalls:
         key may describe).
         """
         bucket, contents = self._buckets.opened_with(key_id, secret, self.name, self._region, token)
+        is_domain = self._buckets.endpoints.of_contents(self.name, self._region).is_domain
         try:
-            if self._buckets.endpoints.of_contents(self.name, self._region).is_domain:
-                end = Opening.OPEN
-            elif self._serves(contents, access):
-                return Opening.OPEN
-            else:
-                end = Opening.INSIDE
+            if not is_domain and self._serves(contents, access):
+                return Opening()
             self._buckets.call("GetBucketInfo", bucket.get_bucket_info)
         except CloudError as error:
             if error.kind is Kind.DENIED or error.code.startswith(
                 ("InvalidAccessKeyId", "SignatureDoesNotMatch")
             ):
-                return Opening.CLOSED
+                return Opening(refusal=error.code)
             raise
-        return end
+        return Opening(inside=not is_domain)
 
     def _serves(self, contents: oss2.Bucket, access: Access) -> bool:
         """Make a harmless call that a level of access allows; return False if no key may make it.

@@ -79,12 +79,13 @@ class RamCalls:
     def create_access_key(self, user: str) -> tuple[str, str] | None:
         """Create an access key and return its id and its secret, which is shown only here.
 
-        Returns None if the user has two keys, the most that RAM allows.
+        Returns None if the user has two keys, the most that RAM allows, or is not known yet
+        everywhere in RAM.
         """
         try:
             key = self._call("CreateAccessKey", UserName=user)["AccessKey"]
         except CloudError as error:
-            if error.code == _TOO_MANY_KEYS:
+            if error.code == _TOO_MANY_KEYS or error.kind is Kind.NOT_FOUND:
                 return None
             raise
         return key["AccessKeyId"], key["AccessKeySecret"]
@@ -94,18 +95,40 @@ class RamCalls:
         # AccessKeyId would be the signer's own.
         self._unless(Kind.NOT_FOUND, "DeleteAccessKey", UserAccessKeyId=key_id, UserName=user)
 
-    def detach(self, policy: str, user: str) -> None:
-        """Detach a policy from a user, if it is attached."""
+    def detach(self, policy: str, user: str, kind: str = "Custom") -> None:
+        """Detach a policy, Custom or System, from a user, if it is attached."""
         self._unless(
             Kind.NOT_FOUND,
             "DetachPolicyFromUser",
-            PolicyType="Custom",
+            PolicyType=kind,
             PolicyName=policy,
             UserName=user,
         )
 
+    def policies_of(self, user: str) -> list[tuple[str, str]]:
+        """Return the names and types of the policies attached to a user (ListPoliciesForUser)."""
+        listed = _items(self._call("ListPoliciesForUser", UserName=user), "Policies", "Policy")
+        return [(one["PolicyName"], one["PolicyType"]) for one in listed]
+
+    def groups_of(self, user: str) -> list[str]:
+        """Return the names of the groups that a user is in (ListGroupsForUser)."""
+        listed = _items(self._call("ListGroupsForUser", UserName=user), "Groups", "Group")
+        return [one["GroupName"] for one in listed]
+
+    def leave(self, group: str, user: str) -> None:
+        """Take a user out of a group, if it is in it."""
+        self._unless(Kind.NOT_FOUND, "RemoveUserFromGroup", GroupName=group, UserName=user)
+
+    def delete_login_profile(self, user: str) -> None:
+        """Take a user's password for the console away, if it has one."""
+        self._unless(Kind.NOT_FOUND, "DeleteLoginProfile", UserName=user)
+
+    def unbind_mfa_device(self, user: str) -> None:
+        """Take a user's second factor away, if it has one."""
+        self._unless(Kind.NOT_FOUND, "UnbindMFADevice", UserName=user)
+
     def delete_user(self, name: str) -> None:
-        """Delete a user that has no keys and no policies, if it is there."""
+        """Delete a user that nothing hangs on, if it is there."""
         self._unless(Kind.NOT_FOUND, "DeleteUser", UserName=name)
 
     def delete_policy(self, name: str) -> bool:

@@ -33,6 +33,9 @@ class User(msgspec.Struct, frozen=True):
     keys: tuple[str, ...] = ()
     groups: dict[str, float] = {}
     policies: Attachments = {}
+    # Since when the user can log on to the console; 0 if it cannot.
+    login_since: float = 0.0
+    mfa_device: str = ""
 
 
 class Group(msgspec.Struct, frozen=True):

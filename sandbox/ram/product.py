@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alibroker.sandbox.ram import attachments, groups, policies, roles, users
+from alibroker.sandbox.ram import attachments, groups, login, policies, roles, users
 from alibroker.sandbox.rpc import Action, Product
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ _KINDS = {
         users.list_access_keys,
         users.update_access_key,
         users.delete_access_key,
+        login.create_login_profile,
+        login.get_login_profile,
+        login.delete_login_profile,
+        login.bind_mfa_device,
+        login.unbind_mfa_device,
         groups.add_user_to_group,
         groups.remove_user_from_group,
         groups.list_groups_for_user,
@@ -73,7 +78,8 @@ _KINDS = {
 
 def action_name(run: Run) -> str:
     """Return the API's name of an action's function: create_user is CreateUser."""
-    return "".join(word.capitalize() for word in run.__name__.split("_"))
+    words = run.__name__.split("_")
+    return "".join("MFA" if word == "mfa" else word.capitalize() for word in words)
 
 
 RAM = Product(

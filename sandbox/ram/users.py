@@ -94,6 +94,10 @@ def delete_user(call: Call) -> Answer:
         raise conflict("User.Group", "the user's group memberships")
     if user.keys:
         raise conflict("User.AccessKey", "the user's AccessKeys")
+    if user.login_since:
+        raise conflict("User.LoginProfile", "the user's login profile")
+    if user.mfa_device:
+        raise conflict("User.MFADevice", "the binding of the user's MFA device")
     call.cloud.users.remove(user.name)
     return {}
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import requests
+from aliyunsdkcore.client import AcsClient
+from aliyunsdkcore.request import CommonRequest
 
 from alibroker.brokers.api import Broker
 from alibroker.brokers.driver import Driver
@@ -154,6 +156,27 @@ def environment(sandbox: Sandbox) -> dict[str, str]:
 
 
 Drive = Callable[..., Driver]
+Call = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def call(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
+    """Return a function with which the account's owner calls RAM."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    client = AcsClient(KEY["ID"], KEY["SECRET"], "cn-hangzhou")
+
+    def send(action: str, **parameters: str) -> dict[str, Any]:
+        request = CommonRequest(domain=sandbox.url, version="2015-05-01", action_name=action)
+        request.set_method("POST")
+        request.set_protocol_type("http")
+        for name, value in parameters.items():
+            request.add_query_param(name, value)
+        answer: dict[str, Any] = json.loads(client.do_action_with_exception(request))
+        return answer
+
+    yield send
+    client.session.close()
 
 
 def _driver(create: Callable[[dict[str, str]], Broker], environment: dict[str, str]) -> Any:

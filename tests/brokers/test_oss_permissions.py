@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from aliyunsdkcore.client import AcsClient
-from aliyunsdkcore.request import CommonRequest
 
 from alibroker.brokers.api import Failed, Inventory, Succeeded
 from alibroker.brokers.driver import Driver
 
 if TYPE_CHECKING:
-    from conftest import Sandbox
+    from conftest import Call, Sandbox
 
     Drive = Callable[..., Driver]
 
@@ -42,20 +40,8 @@ def documented() -> list[tuple[str, list[str], str]]:
 class Owner:
     """The account's owner, who makes the broker's identity."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        self._client = AcsClient("testid", "testsecret", "cn-hangzhou")
-
-    def call(self, action: str, **parameters: str) -> dict[str, dict[str, str]]:
-        request = CommonRequest(domain=self._sandbox.url, version="2015-05-01", action_name=action)
-        request.set_method("POST")
-        request.set_protocol_type("http")
-        for name, value in parameters.items():
-            request.add_query_param(name, value)
-        answer: dict[str, dict[str, str]] = json.loads(
-            self._client.do_action_with_exception(request)
-        )
-        return answer
+    def __init__(self, call: Call) -> None:
+        self.call = call
 
     def identity(self, rows: list[tuple[str, list[str], str]]) -> dict[str, str]:
         """Make a RAM user that may do what the rows say; return the settings with its key."""
@@ -78,15 +64,12 @@ class Owner:
         self.call("DetachPolicyFromUser", UserName=USER, PolicyName=POLICY, PolicyType="Custom")
         self.call("DeleteUser", UserName=USER)
         self.call("DeletePolicy", PolicyName=POLICY)
-        self._client.session.close()
 
 
 @pytest.fixture
-def owner(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Owner:
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+def owner(sandbox: Sandbox, call: Call) -> Owner:
     sandbox.settings(time_scale=0.0)
-    return Owner(sandbox)
+    return Owner(call)
 
 
 def test_the_documented_policy_is_enough_for_everything(
@@ -147,5 +130,25 @@ def test_what_a_feature_lacks_is_named(oss: Drive, sandbox: Sandbox, owner: Owne
     assert isinstance(operation.end, Failed)
     assert "oss:PutBucketVersioning" in operation.end.reason
     assert isinstance(driver.deprovision("i").end, Succeeded)
+    owner.clean()
+    assert sandbox.empty
+
+
+def test_it_is_enough_to_take_from_users_what_others_gave_them(
+    oss: Drive, sandbox: Sandbox, owner: Owner
+) -> None:
+    driver = oss(**owner.identity(documented()))
+    driver.provision("i", PLAN)
+    driver.bind("i", "b")
+    user = driver.resource("i", "b")["user"]
+    owner.call("CreateGroup", GroupName="theirs")
+    owner.call("AddUserToGroup", UserName=user, GroupName="theirs")
+    owner.call(
+        "AttachPolicyToUser", UserName=user, PolicyName="ReadOnlyAccess", PolicyType="System"
+    )
+    owner.call("CreateLoginProfile", UserName=user, Password="Aa1!Aa1!Aa1!")
+    assert isinstance(driver.unbind("i", "b").end, Succeeded)
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    owner.call("DeleteGroup", GroupName="theirs")
     owner.clean()
     assert sandbox.empty

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import oss2
 import pytest
-from aliyunsdkcore.client import AcsClient
-from aliyunsdkcore.request import CommonRequest
 
 from alibroker.brokers.api import Failed, Succeeded
 from alibroker.brokers.driver import Driver
+from alibroker.brokers.oss import activation
 
 if TYPE_CHECKING:
-    from conftest import Sandbox
+    from conftest import Call, Sandbox
 
     Drive = Callable[..., Driver]
 
@@ -25,21 +24,9 @@ NAME = "the-sessions"
 
 
 @pytest.fixture
-def driver(oss: Drive, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
+def driver(oss: Drive, sandbox: Sandbox, call: Call) -> Iterator[Driver]:
     """A broker that is a RAM user, as roles are not for the account's owner, and a role."""
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
     sandbox.settings(time_scale=0.0)
-    client = AcsClient("testid", "testsecret", "cn-hangzhou")
-
-    def call(action: str, **parameters: str) -> Any:
-        request = CommonRequest(domain=sandbox.url, version="2015-05-01", action_name=action)
-        request.set_method("POST")
-        request.set_protocol_type("http")
-        for name, value in parameters.items():
-            request.add_query_param(name, value)
-        return json.loads(client.do_action_with_exception(request))
-
     trust = json.dumps({"Version": "1", "Statement": [{"Effect": "Allow"}]})
     role = call("CreateRole", RoleName=NAME, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
     full = {"PolicyType": "System", "PolicyName": "AliyunOSSFullAccess"}
@@ -61,7 +48,6 @@ def driver(oss: Drive, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Ite
     call("DeleteUser", UserName=NAME)
     call("DetachPolicyFromRole", RoleName=NAME, **full)
     call("DeleteRole", RoleName=NAME)
-    client.session.close()
     assert sandbox.empty
 
 
@@ -140,3 +126,13 @@ def test_without_a_role_there_are_no_temporary_keys(oss: Drive, sandbox: Sandbox
     assert isinstance(driver.unbind("i", "b").end, Succeeded)
     assert isinstance(driver.deprovision("i").end, Succeeded)
     assert sandbox.empty
+
+
+def test_a_temporary_key_that_is_refused_for_good_ends_the_bind(
+    driver: Driver, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activation, "_SECONDS", 0.3)
+    sandbox.fault("ListObjects", "error", status=403, code="AccessDenied", times=None)
+    end = driver.bind("i", "b", DurationSeconds=900).end
+    assert isinstance(end, Failed)
+    assert "AccessDenied" in end.reason

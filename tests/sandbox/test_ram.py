@@ -304,3 +304,23 @@ def test_a_groups_policies_count_for_its_members(
     assert [member["UserName"] for member in members] == [user["UserName"]]
     groups = owner.call("ram", "ListGroupsForUser", **user)["Groups"]["Group"]
     assert [one["GroupName"] for one in groups] == [group["GroupName"]]
+
+
+def test_a_password_and_a_second_factor_keep_a_user(
+    owner: Any, unique: Callable[[str], str]
+) -> None:
+    user = {"UserName": unique("user-")}
+    owner.call("ram", "CreateUser", **user)
+    owner.call("ram", "CreateLoginProfile", Password="Aa1!Aa1!Aa1!", **user)
+    again = owner.refusal("ram", "CreateLoginProfile", Password="Aa1!Aa1!Aa1!", **user)
+    assert again == "EntityAlreadyExists.User.LoginProfile"
+    assert owner.call("ram", "GetLoginProfile", **user)["LoginProfile"]["UserName"]
+    codes = {"AuthenticationCode1": "123456", "AuthenticationCode2": "654321"}
+    owner.call("ram", "BindMFADevice", SerialNumber="acs:ram::1:mfa/x", **codes, **user)
+    assert owner.refusal("ram", "DeleteUser", **user) == "DeleteConflict.User.LoginProfile"
+    owner.call("ram", "DeleteLoginProfile", **user)
+    assert owner.refusal("ram", "GetLoginProfile", **user) == "EntityNotExist.User.LoginProfile"
+    assert owner.refusal("ram", "DeleteUser", **user) == "DeleteConflict.User.MFADevice"
+    owner.call("ram", "UnbindMFADevice", **user)
+    assert owner.refusal("ram", "UnbindMFADevice", **user) == "EntityNotExist.User.MFADevice"
+    owner.call("ram", "DeleteUser", **user)
