@@ -41,9 +41,9 @@ keyfile = str(_edge.tls_key) if _edge.tls_key else None
 workers = int(os.environ.get("WEB_CONCURRENCY") or 1)
 # Seconds in which the worker has to show a sign of life.
 timeout = 120
-# Idle connections, then steps in flight (10 s), are waited for.
+# Requests, then steps in flight (10 s), are waited for.
 graceful_timeout = 30
-# A stop waits for idle connections too, this long at the most.
+# Seconds for which a connection is kept for another request.
 keepalive = 5
 # Connections at once; more are refused (gunicorn itself would not: connections.py does).
 worker_connections = 4000

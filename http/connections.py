@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import signal
 import sys
 import traceback
 from functools import partial
@@ -35,6 +36,8 @@ MAX_HEAD: Final = 65_536
 """Bytes that a request line and headers may have together."""
 MAX_HELD: Final = 16 * 2**20
 """Bytes that all connections together may have sent ahead of what the application has taken."""
+IDLE_INTERVAL: Final = 0.2
+"""Seconds between looks for idle connections while the worker stops."""
 LINGER: Final = 1.0
 """Seconds for which one who was refused is listened to: a reset could overtake the answer."""
 
@@ -81,7 +84,10 @@ class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes 
 
     sent_ahead: ClassVar[SentAhead] = SentAhead()
     """Of all connections of this process."""
+    open: ClassVar[set[BoundedProtocol]] = set()
+    """All connections of this process."""
 
+    _awaiting_request: bool
     _callback_parser: Any
     _current_request: Any
     _closed: bool
@@ -92,6 +98,7 @@ class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin, unless there are as many as `worker_connections` already."""
         super().connection_made(transport)
+        self.open.add(self)
         if self.worker.nr_conns > self.cfg.worker_connections:
             transport.abort()
             return
@@ -103,6 +110,7 @@ class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes 
     def connection_lost(self, exc: Exception | None) -> None:
         """End, and leave nothing that only the garbage collector would find."""
         super().connection_lost(exc)
+        self.open.discard(self)
         self.sent_ahead.count(self, 0)
         if self._task is None or self._task.done():
             self._let_go()
@@ -195,6 +203,11 @@ class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes 
         if not self._is_buffer_full():
             super()._resume_reading()
 
+    def end_if_idle(self) -> None:
+        """End, unless there is a request: the time for the next one is over."""
+        if self._awaiting_request and self._current_request is None and not self._head:
+            self._keepalive_timeout()
+
     @property
     def peer(self) -> str:
         """Who is on the other side."""
@@ -222,12 +235,25 @@ def _description(status: int, error: BaseException | None, message: str) -> str:
     return message or "This is no HTTP/1.1 request."
 
 
+def _stop(worker: Any) -> None:
+    worker.handle_exit_signal()
+    _end_idle(worker)
+
+
+def _end_idle(worker: Any) -> None:
+    """End connections that nobody uses, also those that are yet to come: a stop waits for all."""
+    for connection in list(BoundedProtocol.open):
+        connection.end_if_idle()
+    worker.loop.call_later(IDLE_INTERVAL, _end_idle, worker)
+
+
 def bound_connections(worker: Any) -> None:
     """Make an asgi worker keep the bounds; called when it has its loop, before it listens."""
     gasgi.ASGIProtocol = BoundedProtocol
     # gunicorn knows the phrases of some statuses, and calls all others Unknown.
     phrases = {status.value: phrase(status) for status in HTTPStatus}
     protocol._REASON_PHRASES.update(phrases)  # noqa: SLF001 - no public name reaches it
+    worker.loop.add_signal_handler(signal.SIGTERM, _stop, worker)
     # gunicorn lets asyncio choose: 100 connections that wait, and a minute for a handshake.
     worker.loop.create_server = partial(
         worker.loop.create_server,

@@ -93,6 +93,6 @@ def drawer_server(
         assert not until or popen.poll() is None, log.read_text()
         yield server
     finally:
-        # Not SIGTERM: that waits for idle connections, and there may be a thousand.
+        # Not SIGTERM: that waits for requests, and a test may have left some.
         popen.send_signal(signal.SIGINT)
         popen.wait(60)

@@ -16,7 +16,7 @@ from waiting import eventually
 from world import OSS, RDS, World
 
 BOUND = 40.0
-"""Seconds: 15 for steps in flight, 5 for idle connections, and the rest for a busy machine."""
+"""Seconds: 10 for steps in flight, 5 for plugins, and the rest for a busy machine."""
 
 
 @pytest.fixture

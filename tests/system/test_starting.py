@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from drawer_app import USER, DrawerServer, drawer_server
+from drawer_app import HEADER_TIMEOUT, USER, DrawerServer, drawer_server
 from drawers import PLAN, SERVICE
 from waiting import eventually
 
@@ -111,8 +111,23 @@ def test_a_stop_while_it_waits_for_the_store_is_quick(tmp_path: Path, etcd: str)
 def stop_while_it_waits(tmp_path: Path, settings: dict[str, str]) -> None:
     with drawer_server(tmp_path, until=LISTENING, **settings) as server:
         assert ask(server, "/readyz").status_code == 503
-        assert seconds_to_stop(server) < 2.0 * SLOW_MACHINE
+        with socket.create_connection(("127.0.0.1", server.port)):
+            # Somebody who is connected and asks for nothing holds up nobody.
+            assert seconds_to_stop(server) < 2.0 * SLOW_MACHINE
         assert exit_code(server) == 0
+
+
+def test_a_stop_ends_connections_that_nobody_uses(tmp_path: Path) -> None:
+    with (
+        drawer_server(tmp_path) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as silent,
+    ):
+        connected = time.monotonic()
+        silent.settimeout(30)
+        server.worker().send_signal(signal.SIGTERM)
+        assert silent.recv(1) == b""
+        # Its time for a first request is not over.
+        assert time.monotonic() - connected < HEADER_TIMEOUT / 2
 
 
 def test_a_signal_to_all_processes_at_once_is_an_orderly_stop(tmp_path: Path) -> None:
