@@ -22,6 +22,8 @@ _PLACES: Final[Mapping[OperationKind, tuple[str, str]]] = {
 }
 _MAX_FAULTS: Final = 5
 _MAX_TEXT: Final = 300
+_MANY: Final = 500
+"""Members and items of parameters of which not all faults are gathered."""
 
 
 class SchemaError(ValueError):
@@ -99,7 +101,8 @@ def not_given(validator: jsonschema_rs.Validator, schema: Json, parameters: Json
     absent = frozenset(name for name, value in parameters.items() if value is None)
     if not absent:
         return absent
-    faults = validator.iter_errors(dict(parameters))
+    # No others: all their faults would be gathered as well.
+    faults = validator.iter_errors(dict.fromkeys(absent))
     refused = {fault.instance_path[0] for fault in faults if len(fault.instance_path) == 1}
     return absent & refused - frozenset(schema.get("required", ()))
 
@@ -109,10 +112,11 @@ def describe_faults(
 ) -> str | None:
     """Say what to change in `parameters`, or return None if there is nothing.
 
-    No value of a parameter is repeated: it may be a secret, and the text goes into logs.
+    No value of a parameter is repeated: it may be a secret, and the text goes into logs. Of many
+    parameters it is only the first fault, since all of them could be a second's work.
     """
     texts: list[str] = []
-    for fault in validator.iter_errors(dict(parameters)):
+    for fault in _faults(validator, dict(parameters)):
         if len(texts) == _MAX_FAULTS:
             texts.append("and more")
             break
@@ -122,3 +126,24 @@ def describe_faults(
             text += f" (known: {', '.join(sorted(schema.get('properties', {}))) or 'none'})"
         texts.append(text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…")
     return "; ".join(texts) or None
+
+
+def _faults(validator: jsonschema_rs.Validator, parameters: Json) -> list[Any]:
+    if _is_large(parameters, _MANY):
+        try:
+            validator.validate(parameters)
+        except jsonschema_rs.ValidationError as fault:
+            return [fault]
+        return []
+    return list(validator.iter_errors(parameters))
+
+
+def _is_large(value: Any, bound: int) -> bool:
+    """Whether a value has more members and items than `bound`, its inner ones included."""
+    inner: list[Any] = [value]
+    for one in inner:
+        if isinstance(one, dict | list):
+            inner += one.values() if isinstance(one, dict) else one
+        if len(inner) > bound:
+            return True
+    return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Annotated, Any, TypeVar
 
 import falcon
@@ -17,8 +18,11 @@ B = TypeVar("B", bound=msgspec.Struct)
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 Object = dict[str, Any]
 MAX_DEPTH = 50
+MAX_MEMBERS = 10_000
+"""Members of objects and items of arrays, together; to look at each takes time."""
 MAX_ID = 512
 MAX_DIGITS = 300
+_TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _OWN_OBJECTS = frozenset({"bind_resource", "maintenance_info"})
 """Members whose members the API defines; those of others are the platform's and the plan's own."""
 
@@ -73,10 +77,17 @@ async def read_body(req: falcon.asgi.Request, kind: type[B], max_bytes: int) -> 
     """Read and check a body.
 
     Raises:
-        OsbError: 400 or 413; the description says what to change, and repeats no value.
+        OsbError: 400, 413 or 415; the description says what to change, and repeats no value.
 
     What is empty is not given: platforms written in Go send `""` and `null` for absent members.
     """
+    if (req.get_header("Content-Encoding") or "identity").strip().lower() != "identity":
+        raise OsbError(
+            415,
+            "UnsupportedMediaType",
+            "The Content-Encoding is not supported: send the body as it is.",
+            headers={"Accept-Encoding": "identity"},
+        )
     content_type = (req.content_type or falcon.MEDIA_JSON).partition(";")[0].strip().lower()
     if content_type != falcon.MEDIA_JSON:
         raise bad_request("The Content-Type has to be application/json.")
@@ -97,12 +108,15 @@ def strict_json(data: bytes) -> Any:
     """Decode JSON that every reader understands in the same way, and that can be written again.
 
     Raises:
-        OsbError: 400; it is not JSON in UTF-8, is nested too deep, names a member twice, or has a
-            number or a text that JSON cannot carry.
+        OsbError: 400; it is not JSON in UTF-8, is nested too deep, has too many members, names one
+            twice, or has a number or a text that JSON cannot carry.
     """
+    if _members(data) > MAX_MEMBERS:
+        raise bad_request(f"The body has more than {MAX_MEMBERS} members and items.")
     try:
         document = json.loads(
-            data.decode(),
+            # A byte order mark may be ignored (RFC 8259, section 8.1), and some editors write one.
+            data.decode("utf-8-sig"),
             object_pairs_hook=_distinct,
             parse_int=_bounded_int,
             parse_float=_finite,
@@ -162,6 +176,16 @@ def _given(members: dict[str, Any]) -> dict[str, Any]:
         if isinstance(given[name], dict):
             given[name] = _given(given[name])
     return given
+
+
+def _members(data: bytes) -> int:
+    """Return how many members and items there are at the most, in a few milliseconds at worst."""
+
+    def separators(text: bytes) -> int:
+        return sum(map(text.count, (b",", b"[", b"{")))
+
+    found = separators(data)
+    return found if found <= MAX_MEMBERS else separators(_TEXTS.sub(b"", data))
 
 
 def _distinct(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,7 +16,14 @@ import msgspec
 import yaml
 
 from alibroker.brokers.api import ServiceOffering
-from alibroker.http.bodies import MAX_DEPTH, MAX_ID, BindBody, ProvisionBody, UpdateBody
+from alibroker.http.bodies import (
+    MAX_DEPTH,
+    MAX_ID,
+    MAX_MEMBERS,
+    BindBody,
+    ProvisionBody,
+    UpdateBody,
+)
 from alibroker.http.connections import MAX_HEAD
 from alibroker.http.headers import MAX_IDENTITY, MAX_REQUEST_IDENTITY
 from alibroker.http.operator import FindingBody
@@ -29,9 +36,10 @@ _UNPUBLISHED: Final = ("settings", "asynchronous_only", "hidden", "requires_app"
 """Members of a plan that the catalog keeps to itself."""
 
 _BODY: Final = (
-    "At most {max_body} bytes of JSON in UTF-8, nested at most {max_depth} levels, no member of an "
-    "object named twice, numbers of at most 64 bits. Unknown members are ignored. Without a "
-    "Content-Type it is taken for JSON."
+    "At most {max_body} bytes of JSON in UTF-8, nested at most {max_depth} levels, with at most "
+    "{max_members} members and items, no member of an object named twice, numbers of at most 64 "
+    "bits, and no Content-Encoding. Unknown members are ignored. Without a Content-Type it is "
+    "taken for JSON."
 )
 
 
@@ -39,7 +47,7 @@ def openapi_document(settings: EdgeSettings) -> dict[str, Any]:
     """Return the document, an OpenAPI 3.1 object."""
     text = Template(_TEXT.read_text(encoding="utf-8")).safe_substitute(
         version=importlib.metadata.version("alibroker"),
-        body=_BODY.format(max_body=settings.max_body, max_depth=MAX_DEPTH),
+        body=_BODY.format(max_body=settings.max_body, max_depth=MAX_DEPTH, max_members=MAX_MEMBERS),
         body_timeout=f"{BODY_TIMEOUT:.0f}",
         max_body=settings.max_body,
         max_head=MAX_HEAD,

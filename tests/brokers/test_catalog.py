@@ -234,6 +234,16 @@ def test_many_faults_make_no_long_text() -> None:
     assert len(text) < 2000
 
 
+@pytest.mark.parametrize("items", [[{}], [1], [None], list(range(10_000))])
+def test_many_faults_make_no_long_work(items: list[Any]) -> None:
+    parameters = {"AllowedIPs": (items * 10_000)[:10_000]}
+    text = catalog(RDS).check_parameters(SELF_DEFINE, OperationKind.PROVISION, parameters)
+    assert text is not None
+    assert text.startswith("parameters/AllowedIPs: ")
+    # The first alone: all of them would take a second or two.
+    assert "; " not in text
+
+
 def test_deletions_take_no_parameters_and_have_no_schema() -> None:
     found = catalog(RDS).check_parameters(SELF_DEFINE, OperationKind.DEPROVISION, {"any": "thing"})
     assert found is None

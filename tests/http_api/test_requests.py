@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
+import time
 from typing import Any
 
 import pytest
+
+from alibroker.http.bodies import strict_json
+from alibroker.http.errors import OsbError
 
 INSTANCE = "/v2/service_instances/i1"
 BINDING = f"{INSTANCE}/service_bindings/b1"
@@ -133,6 +138,63 @@ def test_too_large_a_body_is_refused(system: Any, make_platform: Any, provision_
     platform = make_platform(system, max_body=1000)
     body = {**provision_body, "parameters": {"a": "x" * 1000}}
     assert platform("PUT", INSTANCE, body).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("many", "status"),
+    [
+        ({"a": [1] * 9_000}, 202),
+        ({"a": [1] * 10_000}, 400),
+        ({f"k{number}": 1 for number in range(18_000)}, 400),
+        ({"a": [[]] * 10_000}, 400),
+        ({"a": [{}] * 10_000}, 400),
+        # What separates members separates none inside of texts.
+        ({"a": ",[{" * 20_000}, 202),
+        ({"a": '\\",' * 20_000}, 202),
+        ({'\\",[' * 10_000: '",'}, 202),
+    ],
+)
+def test_members_are_bounded_as_depth_is(
+    platform: Any, provision_body: Any, many: Any, status: int
+) -> None:
+    body = {**provision_body, "context": many}
+    result = platform("PUT", INSTANCE, body, query_string="accepts_incomplete=true")
+    assert result.status_code == status
+    if status == 400:
+        assert "10000 members" in result.json["description"]
+
+
+@pytest.mark.parametrize(
+    "data", [b'"' * 250_000, b'\\"' * 125_000, b'"\\' * 125_000, b"[" * 250_000]
+)
+def test_bounding_takes_no_time(data: bytes) -> None:
+    started = time.process_time()
+    with pytest.raises(OsbError):
+        strict_json(b"," * 11_000 + data)
+    # Whoever tries each quotation mark anew needs minutes.
+    assert time.process_time() - started < 5
+
+
+def test_a_byte_order_mark_is_skipped(platform: Any, provision_body: Any) -> None:
+    body = json.dumps(provision_body).encode("utf-8-sig")
+    headers = {"Content-Type": "application/json"}
+    query = {"query_string": "accepts_incomplete=true"}
+    assert platform("PUT", INSTANCE, body, headers=headers, **query).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("coding", "status"), [("gzip", 415), ("br, gzip", 415), ("Identity", 202), ("", 202)]
+)
+def test_an_encoded_body_is_refused(
+    platform: Any, provision_body: Any, coding: str, status: int
+) -> None:
+    headers = {"Content-Encoding": coding}
+    query = {"query_string": "accepts_incomplete=true"}
+    result = platform("PUT", INSTANCE, provision_body, headers=headers, **query)
+    assert result.status_code == status
+    if status == 415:
+        assert result.headers["Accept-Encoding"] == "identity"
+        assert "Content-Encoding" in result.json["description"]
 
 
 def test_more_than_the_store_takes_is_refused(
