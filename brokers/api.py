@@ -240,6 +240,38 @@ class Broker(Protocol):
         ...
 
 
+class CheckState(enum.StrEnum):
+    """What came of a check."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """It works, but somebody should look at it."""
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """Nothing harmless tells."""
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that has to be right before the first instance is created."""
+
+    subject: str
+    """What was looked at: `RDS: plan mysql small`. Names it among all checks."""
+    state: CheckState
+    detail: str = ""
+    """What was seen."""
+    remedy: str = ""
+    """What an operator has to change; empty if nothing."""
+
+
+@runtime_checkable
+class Preflight(Protocol):
+    """What a broker offers besides, if its cloud can be asked beforehand what would go wrong."""
+
+    def preflight(self) -> Iterable[Check]:
+        """Look at all that instances and bindings will need; changes and costs nothing."""
+        ...
+
+
 class Found(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing in the cloud that carries this broker's mark, as `Inventory.inventory` saw it."""
 

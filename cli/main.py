@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from alibroker.cli.backup import backup, restore
+from alibroker.cli.check import check
 from alibroker.cli.demo import demo
 from alibroker.cli.orphans import orphans
 from alibroker.cli.run import run
@@ -23,6 +24,7 @@ def main() -> None:
 main.add_command(backup)
 main.add_command(restore)
 main.add_command(orphans)
+main.add_command(check)
 main.add_command(run)
 main.add_command(demo)
 main.add_command(conformance)

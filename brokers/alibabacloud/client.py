@@ -27,7 +27,12 @@ READ_TIMEOUT: Final = 10
 WRITE_TIMEOUT: Final = 20
 """Seconds; the documentation of CreateDBInstance asks for 20."""
 _CONNECTIONS: Final = 32
-_VERSIONS: Final = {"Ram": "2015-05-01", "Sts": "2015-04-01", "Vpc": "2016-04-28"}
+_VERSIONS: Final = {
+    "Ram": "2015-05-01",
+    "Rds": "2014-08-15",
+    "Sts": "2015-04-01",
+    "Vpc": "2016-04-28",
+}
 
 for _name in ("aliyunsdkcore", "oss2"):
     # They log URLs, in which signatures and tokens are.
@@ -35,7 +40,10 @@ for _name in ("aliyunsdkcore", "oss2"):
 
 
 def common_request(product: str, action: str, **parameters: str) -> CommonRequest:
-    """Make a request to Ram, Sts or Vpc, whose request classes would need packages of their own."""
+    """Make a request of parameters alone.
+
+    That is how Ram, Sts and Vpc are asked, whose request classes would need packages of their own.
+    """
     request = CommonRequest(version=_VERSIONS[product], action_name=action, product=product)
     request.set_method("POST")
     for name, value in parameters.items():

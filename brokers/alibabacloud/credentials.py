@@ -60,6 +60,11 @@ class CredentialsProvider:
         self._current = source.fetch()
         self._renew_at = self._renewal_time(self._current)
 
+    @property
+    def source(self) -> str:
+        """Where they come from, for people."""
+        return self._source.name
+
     def __repr__(self) -> str:
         """Name the source; show no secret."""
         return f"CredentialsProvider({self._source.name}, {self._current!r})"

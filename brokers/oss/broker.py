@@ -12,12 +12,13 @@ from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.alibabacloud.endpoints import Endpoints
 from alibroker.brokers.alibabacloud.errors import ends_operation
 from alibroker.brokers.alibabacloud.settings import CloudSettings
-from alibroker.brokers.api import Found, Json, ServiceOffering, Step, Work
+from alibroker.brokers.api import Check, Found, Json, ServiceOffering, Step, Work
 from alibroker.brokers.offerings import load_offerings
 from alibroker.brokers.oss.bindings import Bindings, pause
 from alibroker.brokers.oss.instances import Instances
 from alibroker.brokers.oss.inventory import OssInventory
 from alibroker.brokers.oss.names import ChosenNames
+from alibroker.brokers.oss.preflight import OssPreflight
 from alibroker.brokers.oss.removal import Removal
 from alibroker.brokers.oss.sessions import Sessions
 from alibroker.brokers.oss.users import RamCalls
@@ -69,7 +70,12 @@ class OssBroker:
         self._inventory = OssInventory(self._buckets, ram, settings, plans)
         self._removal = Removal(self._instances, names, ram, settings)
         sessions = Sessions(cloud, self._instances, role, pause(settings))
+        self._preflight = OssPreflight(cloud, self._buckets, ram, settings, role)
         self._bindings = Bindings(ram, names, sessions, self._instances, settings)
+
+    def preflight(self) -> Iterable[Check]:
+        """Look at endpoints, limits and permissions, without changing anything."""
+        return self._preflight.checks()
 
     def offerings(self) -> Sequence[ServiceOffering]:
         """Return what the catalog file says."""

@@ -11,7 +11,7 @@ from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind, ends_operation, failed
 from alibroker.brokers.alibabacloud.naming import OWNER_TAG
 from alibroker.brokers.alibabacloud.settings import CloudSettings, read_flag
-from alibroker.brokers.api import Found, Json, ServiceOffering, Step, Work
+from alibroker.brokers.api import Check, Found, Json, ServiceOffering, Step, Work
 from alibroker.brokers.offerings import load_offerings
 from alibroker.brokers.overlay import read_overlay
 from alibroker.brokers.rds.account_calls import AccountCalls
@@ -23,6 +23,7 @@ from alibroker.brokers.rds.inventory import RdsInventory
 from alibroker.brokers.rds.listing import Listings
 from alibroker.brokers.rds.networks import Networks
 from alibroker.brokers.rds.plans import plan_faults
+from alibroker.brokers.rds.preflight import RdsPreflight
 from alibroker.brokers.rds.provision import Provision
 from alibroker.brokers.rds.retired import Retirement
 from alibroker.brokers.rds.setting_calls import SettingCalls
@@ -82,6 +83,7 @@ class RdsBroker:
         setting_calls = SettingCalls(cloud)
         extras = Extras(setting_calls)
         switching = Switching(calls, setting_calls, settings)
+        self._preflight = RdsPreflight(cloud, calls, networks, settings, offerings)
         self._provision = Provision(calls, networks, extras, switching, settings, dry_run=dry_run)
         account_calls = AccountCalls(cloud)
         retirement = Retirement(account_calls)
@@ -90,6 +92,10 @@ class RdsBroker:
         self._bind = Bind(calls, account_calls, retirement, settings)
         self._unbind = Unbind(account_calls, retirement, settings)
         self._inventory = RdsInventory(calls, account_calls, retirement, settings, plans)
+
+    def preflight(self) -> Iterable[Check]:
+        """Look at plans, network and permissions, without changing or buying anything."""
+        return self._preflight.checks()
 
     def offerings(self) -> Sequence[ServiceOffering]:
         """Return what the catalog file says."""

@@ -15,6 +15,7 @@ import pytest
 import requests
 from aliyunsdkcore.client import AcsClient
 from aliyunsdkcore.request import CommonRequest
+from identities import Owner
 
 from alibroker.brokers.api import Broker
 from alibroker.brokers.driver import Driver
@@ -202,3 +203,9 @@ def rds(environment: dict[str, str]) -> Iterator[Drive]:
 def oss(environment: dict[str, str]) -> Iterator[Drive]:
     """Return a function that makes drivers of the OSS broker."""
     yield from _driver(create_oss_broker, environment)
+
+
+@pytest.fixture
+def owner(sandbox: Sandbox, call: Call) -> Owner:
+    sandbox.settings(time_scale=0.0)
+    return Owner(call)

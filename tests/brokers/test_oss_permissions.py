@@ -2,74 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
+from identities import documented
 
 from alibroker.brokers.api import Failed, Inventory, Succeeded
 from alibroker.brokers.driver import Driver
 
 if TYPE_CHECKING:
-    from conftest import Call, Sandbox
+    from conftest import Sandbox
+    from identities import Owner
 
     Drive = Callable[..., Driver]
 
-PAGE = Path(__file__).parents[2] / "docs" / "oss.md"
 PLAN = "oss-edc2badc-d93b-4d9c-9d8e-da2f1c8c2222"
-POLICY = "the-policy-of-the-broker"
-USER = "the-broker"
-
-
-def documented() -> list[tuple[str, list[str], str]]:
-    """Return feature, actions and resource of each row of the page's table."""
-    section = PAGE.read_text().split("## What the broker may do")[1].split("\n## ")[0]
-    found: list[tuple[str, list[str], str]] = []
-    for line in section.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        actions = re.findall(r"`(\w+:\w+)`", cells[1]) if len(cells) == 3 else []
-        if actions:
-            named = re.findall(r"`(acs:[^`]+)`", cells[2])
-            found.append((cells[0] or found[-1][0], actions, named[0] if named else found[-1][2]))
-    return found
-
-
-class Owner:
-    """The account's owner, who makes the broker's identity."""
-
-    def __init__(self, call: Call) -> None:
-        self.call = call
-
-    def identity(self, rows: list[tuple[str, list[str], str]]) -> dict[str, str]:
-        """Make a RAM user that may do what the rows say; return the settings with its key."""
-        statements = [
-            {"Effect": "Allow", "Action": actions, "Resource": [resource]}
-            for _, actions, resource in rows
-        ]
-        document = json.dumps({"Version": "1", "Statement": statements})
-        self.call("CreateUser", UserName=USER)
-        self.call("CreatePolicy", PolicyName=POLICY, PolicyDocument=document)
-        self.call("AttachPolicyToUser", UserName=USER, PolicyName=POLICY, PolicyType="Custom")
-        self.key = self.call("CreateAccessKey", UserName=USER)["AccessKey"]
-        return {
-            "ALIBABA_CLOUD_ACCESS_KEY_ID": self.key["AccessKeyId"],
-            "ALIBABA_CLOUD_ACCESS_KEY_SECRET": self.key["AccessKeySecret"],
-        }
-
-    def clean(self) -> None:
-        self.call("DeleteAccessKey", UserName=USER, UserAccessKeyId=self.key["AccessKeyId"])
-        self.call("DetachPolicyFromUser", UserName=USER, PolicyName=POLICY, PolicyType="Custom")
-        self.call("DeleteUser", UserName=USER)
-        self.call("DeletePolicy", PolicyName=POLICY)
-
-
-@pytest.fixture
-def owner(sandbox: Sandbox, call: Call) -> Owner:
-    sandbox.settings(time_scale=0.0)
-    return Owner(call)
 
 
 def test_the_documented_policy_is_enough_for_everything(
