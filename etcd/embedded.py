@@ -24,7 +24,7 @@ from alibroker.etcd.binary import Binary
 from alibroker.etcd.errors import EtcdError
 from alibroker.etcd.gateway import GatewayError
 from alibroker.etcd.reclaim import reclaim
-from alibroker.etcd.space import MIN_START_BYTES, Disk
+from alibroker.etcd.space import MIN_FREE_BYTES, MIN_START_BYTES, Disk
 
 _log = logging.getLogger(__name__)
 
@@ -199,9 +199,10 @@ class EmbeddedEtcd:
             EtcdDiskFullError: there is too little free space to begin with.
         """
         disk = Disk(self._data)
-        disk.check(MIN_START_BYTES)
-        free = disk.free() or 0
         database = self._data / "etcd" / "member" / "snap" / "db"
+        # One that has run before has its log already, and goes on as it would have gone on.
+        disk.check(MIN_FREE_BYTES if database.exists() else MIN_START_BYTES)
+        free = disk.free() or 0
         used = database.stat().st_size if database.exists() else 0
         return min(self._quota, max(used + _GROWTH_BYTES, (free + used) // 2))
 

@@ -7,7 +7,7 @@ from typing import Final
 from alibroker.etcd.errors import EtcdDiskFullError
 
 MIN_START_BYTES: Final = 256 * 2**20
-"""What must be free at the start: etcd takes half of it at once."""
+"""What must be free at the first start: etcd takes half of it at once."""
 MIN_FREE_BYTES: Final = 64 * 2**20
 """What must be free later: a segment of etcd's log, without which it takes no more writes."""
 

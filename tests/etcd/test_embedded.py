@@ -299,6 +299,20 @@ def test_too_little_room_is_said_before_etcd_is_started(
         EmbeddedEtcd(tmp_path / "data").start()
 
 
+def test_one_that_has_run_before_needs_less_room_than_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = EmbeddedEtcd(tmp_path / "data", timing=FAST)
+    with server:
+        pass
+    monkeypatch.setattr(embedded, "MIN_START_BYTES", 2**60)
+    with server:
+        pass
+    monkeypatch.setattr(embedded, "MIN_FREE_BYTES", 2**60)
+    with pytest.raises(EtcdDiskFullError, match="disk is full"):
+        server.start()
+
+
 def test_a_data_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EmbeddedEtcdError, match="cannot be used"):
