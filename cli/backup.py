@@ -161,7 +161,7 @@ def backup(file: Path) -> None:
     """
     partial = file.with_name(f"{file.name}.part")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with _explained(), opened_store(read_settings(EngineSettings, os.environ)) as etcd:
+    with explained(), opened_store(read_settings(EngineSettings, os.environ)) as etcd:
         with os.fdopen(descriptor, "wb") as raw:
             with gzip.GzipFile(fileobj=raw, mode="wb", filename="") as packed:
                 count = write_backup(etcd, packed)  # type: ignore[arg-type]  # it is written to
@@ -180,7 +180,7 @@ def restore(file: Path) -> None:
     the broker knows afterwards: what was created since the backup is not in it.
     """
     settings = read_settings(EngineSettings, os.environ)
-    with _explained(), opened_store(settings) as etcd:
+    with explained(), opened_store(settings) as etcd:
         with gzip.open(file) as packed:
             head, lines = read_backup(packed)  # type: ignore[arg-type]  # it is read from
         write_records(etcd, lines)
@@ -192,7 +192,8 @@ def restore(file: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
+    """Turn what can go wrong with a store or a file into a message."""
     try:
         yield
     except (BackupError, EtcdError, SettingsError, OSError, EOFError) as ex:

@@ -8,21 +8,24 @@ from alibroker.cli.backup import backup, restore
 from alibroker.cli.check import check
 from alibroker.cli.demo import demo
 from alibroker.cli.orphans import orphans
+from alibroker.cli.records import records
 from alibroker.cli.run import run
 from alibroker.conformance.command import conformance
 
 
 @click.group()
+@click.version_option(package_name="alibroker", message="%(prog)s %(version)s")
 def main() -> None:
     """Open Service Broker for Alibaba Cloud.
 
-    In production `gunicorn`, started where gunicorn.conf.py lies, runs the broker; these commands
-    are for trying it out.
+    `run` and `demo` try it without an account. The others are for operators of a broker in
+    production, which gunicorn runs, started where gunicorn.conf.py lies.
     """
 
 
 main.add_command(backup)
 main.add_command(restore)
+main.add_command(records)
 main.add_command(orphans)
 main.add_command(check)
 main.add_command(run)

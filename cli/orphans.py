@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -236,4 +237,4 @@ def _print(survey: dict[str, Any]) -> None:
     ]
     click.echo(f"\n{laid_out(_TITLES, rows, terminal_width())}\n")
     if any(one["disagreement"] in ORPHANS for one in survey["findings"]):
-        click.echo("Settle with: alibroker orphans adopt|keep|delete ID")
+        click.echo(f"Settle with: {sys.argv[0]} orphans adopt|keep|delete ID")

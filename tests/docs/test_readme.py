@@ -15,10 +15,12 @@ from world import USER, World
 
 from alibroker.actors.settings import EngineSettings
 from alibroker.cli import login
+from alibroker.cli.main import main
 from alibroker.http.settings import EdgeSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def block(language: str, containing: str) -> str:
@@ -76,6 +78,30 @@ def test_links_lead_somewhere() -> None:
             target = page.parent / name if name else page
             assert target.exists(), f"{page.name}: {link}"
             assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def test_commands_stand_as_they_have_to_be_typed() -> None:
+    # None of these is found by a plain shell: they are in .venv/bin.
+    bare = re.compile(r"(alibroker|gunicorn|pytest|python -m alibroker\S*)( .*)?$")
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+        lines = [line.strip() for block in blocks for line in block.splitlines()]
+        lines += [line.strip() for line in re.findall(r"^    (.*)$", text, flags=re.MULTILINE)]
+        assert [line for line in lines if bare.match(line)] == [], page.name
+        spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+        # A name alone is a name, and no command.
+        assert [one for one in spans if (found := bare.match(one)) and found[2]] == [], page.name
+
+
+def test_subcommands_in_the_docs_exist() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"bin/alibroker ([a-z]+)", text):
+            assert name in main.commands, f"{page.name}: {name}"
+        targets = re.findall(r"^(\w+):", MAKEFILE, flags=re.MULTILINE)
+        for name in re.findall(r"(?:`|^ *)make ([a-z]+)", text, flags=re.MULTILINE):
+            assert name in targets, f"{page.name}: make {name}"
 
 
 def anchors(page: Path) -> set[str]:

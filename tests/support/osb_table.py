@@ -18,9 +18,9 @@ HEAD = """# The OSB API, rule by rule
 
 Made from the code by `make docs`; a test compares. alibroker speaks versions 2.13 to 2.17 of the
 [Open Service Broker API](https://github.com/cloudfoundry/servicebroker). This page says which test
-holds it to which rule. *Checks* are those of `alibroker conformance`, which runs against any
-broker, and in the test suite against this one ([conformance.md](conformance.md)). *Tests* look at
-what cannot be seen from outside, or only with a plugin that behaves in a certain way.
+holds it to which rule. *Checks* are those of `.venv/bin/alibroker conformance`, which runs against
+any broker, and in the test suite against this one ([conformance.md](conformance.md)). *Tests* look
+at what cannot be seen from outside, or only with a plugin that behaves in a certain way.
 
 Where the specification leaves a choice, this is what was chosen:
 
