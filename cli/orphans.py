@@ -41,7 +41,7 @@ class Operator:
         Raises:
             ClickException: It was refused, or took more than `timeout` seconds.
         """
-        asked_at = self._ask("POST", "survey")["asked_at"]
+        asked_at = self._ask("POST", "survey", {})["asked_at"]
         end = time.monotonic() + timeout
         while True:
             survey = self._ask("GET", "survey")

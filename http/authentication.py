@@ -18,9 +18,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+import falcon
 import falcon.asgi
 
 from alibroker.http.errors import OsbError
+
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_OWN_SITES: Final = frozenset({"same-origin", "none"})
+"""Values of Sec-Fetch-Site (W3C, Fetch Metadata) for what no other site has a hand in."""
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
@@ -129,8 +134,11 @@ async def operators_only(
 ) -> None:
     """Let nobody but operators into a resource; a hook.
 
+    Nor pages of others that their browser shows: it knows the password, and sends it with whatever
+    such a page has it ask for. Browsers ask before they send JSON to others, and say where from.
+
     Raises:
-        OsbError: 403.
+        OsbError: 403; 415, something would be changed without a body that is said to be JSON.
     """
     if not req.context.operator:
         raise OsbError(
@@ -139,6 +147,26 @@ async def operators_only(
             "This is for operators: authenticate with ALIBROKER_OPERATOR_USERNAME and "
             "ALIBROKER_OPERATOR_PASSWORD as the broker's settings have them.",
         )
+    if req.method in _READING:
+        return
+    if _is_foreign(req):
+        raise OsbError(403, "Forbidden", "Pages of other origins cannot change anything here.")
+    if (req.content_type or "").partition(";")[0].strip().lower() != falcon.MEDIA_JSON:
+        raise OsbError(
+            415, "UnsupportedMediaType", "What changes something has to be application/json."
+        )
+
+
+def _is_foreign(req: falcon.asgi.Request) -> bool:
+    """Whether a browser sends it for a page that is not the broker's own."""
+    site = req.get_header("Sec-Fetch-Site")
+    if site is not None and site.strip().lower() not in _OWN_SITES:
+        return True
+    origin = req.get_header("Origin")
+    if origin is None:
+        return False
+    # The scheme may be another: of what is in front of the broker.
+    return origin.rpartition("://")[2].lower() != (req.get_header("Host") or "").lower()
 
 
 def _digests(users: Mapping[str, str]) -> list[Any]:

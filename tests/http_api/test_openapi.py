@@ -40,7 +40,7 @@ CHECKS = [
     checks.response_schema_conformance,
 ]
 OF_THE_SERVER = (414, 431)
-"""Lines and headers that are too long never reach the application."""
+"""Targets and headers that are too long never reach the application."""
 EXPLORED = [
     (label, mode)
     for label in OPERATIONS
@@ -156,7 +156,7 @@ def explore(server: DrawerServer, label: str, mode: GenerationMode, examples: in
             session.auth = OPERATOR if "/operator/" in label else USER
             answer = case.call(base_url=server.url, session=session, timeout=30)
         if answer.status_code in OF_THE_SERVER:
-            assert answer.headers["content-type"] == ["text/plain"]
+            assert answer.headers["content-type"] == ["application/json"]
         else:
             assert answer.status_code < 500, answer.text
             case.validate_response(answer, checks=CHECKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import falcon.testing
@@ -24,10 +25,21 @@ class Operator:
         self.client = falcon.testing.TestClient(app)
 
     def __call__(
-        self, method: str, path: str, body: Any = None, *, auth: str = "boss:operator's"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        auth: str = "boss:operator's",
+        **more: str | None,
     ) -> Any:
-        headers = {"Authorization": f"Basic {base64.b64encode(auth.encode()).decode()}"}
-        return self.client.simulate_request(method, f"/operator/{path}", json=body, headers=headers)
+        token = base64.b64encode(auth.encode()).decode()
+        headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+        for name, value in more.items():
+            headers[name.replace("_", "-")] = value or ""
+        return self.client.simulate_request(
+            method, f"/operator/{path}", body=json.dumps(body or {}), headers=headers
+        )
 
     def survey(self) -> list[dict[str, Any]]:
         asked_at = self("POST", "survey").json["asked_at"]
@@ -75,6 +87,42 @@ def test_operators_may_do_what_platforms_may(operator: Operator) -> None:
     token = base64.b64encode(b"boss:operator's").decode()
     headers = {"Authorization": f"Basic {token}", "X-Broker-API-Version": "2.17"}
     assert operator.client.simulate_get("/v2/catalog", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["survey", "findings/abc"])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        # A form of another page, as a browser sends it; older ones do not say where it is from.
+        ({"Content_Type": "text/plain"}, 415),
+        ({"Content_Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content_Type": "multipart/form-data; boundary=x"}, 415),
+        ({"Content_Type": "application/jsonp"}, 415),
+        ({"Content_Type": ""}, 415),
+        ({"Origin": "https://elsewhere.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "https://falconframework.org.elsewhere.example"}, 403),
+        ({"Origin": "https://falconframework.org:8443"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Sec_Fetch_Site": "same-site"}, 403),
+        ({"Sec_Fetch_Site": "something new"}, 403),
+        ({"Sec_Fetch_Site": "same-origin", "Origin": "https://elsewhere.example"}, 403),
+        ({}, None),
+        ({"Content_Type": "Application/JSON; charset=utf-8"}, None),
+        ({"Origin": "https://falconframework.org"}, None),
+        ({"Sec_Fetch_Site": "same-origin", "Origin": "http://FalconFramework.org"}, None),
+        ({"Sec_Fetch_Site": "none"}, None),
+    ],
+)
+def test_pages_of_others_change_nothing_with_the_password_that_a_browser_knows(
+    operator: Operator, path: str, headers: dict[str, str], status: int | None
+) -> None:
+    answer = operator("POST", path, {"action": "keep"}, **headers)
+    assert answer.status_code == (status or {"survey": 202, "findings/abc": 404}[path])
+    assert answer.json.get("description") or not status
+    # What changes nothing needs none of this, and is not shown to other pages by a browser.
+    assert operator("GET", "survey", **headers).status_code == 200
 
 
 def test_an_orphan_is_listed_and_adopted(operator: Operator, drawer: Drawer) -> None:

@@ -144,7 +144,7 @@ class World:
     def survey(self) -> list[dict[str, Any]]:
         """Have the broker itself compare the cloud with its records; returns what it found."""
         url = f"{self.broker.url}/operator/survey"
-        asked_at = requests.post(url, auth=OPERATOR, timeout=30).json()["asked_at"]
+        asked_at = requests.post(url, json={}, auth=OPERATOR, timeout=30).json()["asked_at"]
 
         def taken() -> list[dict[str, Any]]:
             report = requests.get(url, auth=OPERATOR, timeout=30).json()
