@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import tomllib
@@ -40,3 +41,12 @@ def test_every_folder_with_code_is_packaged() -> None:
     not_packaged = {"tests", "benchmarks", "install"}
     code = {name for name in folders if name.split("/")[0] not in not_packaged}
     assert set(listed) == {f"alibroker.{name.replace('/', '.')}" for name in code}
+
+
+def test_a_new_environment_compiles_what_the_tests_import() -> None:
+    # Installed without bytecode, oss2 is compiled where warnings are errors.
+    spec = importlib.util.find_spec("oss2")
+    assert spec is not None
+    for folder in spec.submodule_search_locations or []:
+        for path in Path(folder).glob("*.py"):
+            compile(path.read_bytes(), str(path), "exec")
