@@ -70,6 +70,8 @@ def environment_of_uv(listed: str, environment: Mapping[str, str]) -> dict[str, 
     # As pip does: the best version of all indexes, and the system's idea of whom to trust.
     said["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     said["UV_SYSTEM_CERTS"] = "true"
+    # And now, not at the first start: new Pythons warn of what old packages are written like.
+    said["UV_COMPILE_BYTECODE"] = "true"
     said |= {name: value for name, value in environment.items() if name.startswith("UV_")}
     said["UV_CONSTRAINT"] = f"{said.get('UV_CONSTRAINT', '')} {CONSTRAINTS}".strip()
     return {**environment, **said}

@@ -38,6 +38,7 @@ download.no-index='true'
         "UV_INSECURE_HOST": "one.example",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_SYSTEM_CERTS": "true",
+        "UV_COMPILE_BYTECODE": "true",
         "UV_CONSTRAINT": "constraints.txt",
     }
 
