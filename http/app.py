@@ -28,7 +28,7 @@ from alibroker.http.openapi import OpenApi
 from alibroker.http.operator import FindingResource, SurveyResource
 from alibroker.http.receiving import BoundedApp
 from alibroker.http.settings import EdgeSettings
-from alibroker.http.starting import Gate, Lifespan
+from alibroker.http.starting import Deployment, Gate, Lifespan
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,6 @@ def create_app(
     settings: EdgeSettings | None = None,
     *,
     operators: Mapping[str, str] | None = None,
-    lifespan: Lifespan | None = None,
 ) -> App:
     """Return the OSB API over an actor system.
 
@@ -59,23 +58,14 @@ def create_app(
         users: passwords by name.
         operators: passwords by name of those who may look after the broker itself.
         settings: bounds and times.
-        lifespan: starts and stops the system with the server; else whoever made it does.
     """
     settings = settings or EdgeSettings()
-    middleware: list[Any] = [
-        RequestIdentity(),
+    app = _app(
         Authentication(users, operators or {}),
-        Gate(system),
+        Gate(lambda: system.view.complete),
+        Ready(system.problems, system.warnings),
         Conversation(settings.missing_version),
-    ]
-    if lifespan is not None:
-        middleware.append(lifespan)
-    app: App = BoundedApp(middleware=middleware)
-    app.add_error_handler(Exception, render_defect)
-    app.add_error_handler(falcon.HTTPError, render_http_error)
-    app.add_error_handler(OsbError, render_osb_error)
-    app.add_route("/healthz", Alive())
-    app.add_route("/readyz", Ready(system, lifespan))
+    )
     app.add_route("/openapi.json", OpenApi(settings))
     app.add_route("/v2/catalog", CatalogResource(system.catalog))
     app.add_route("/operator/survey", SurveyResource(system))
@@ -87,26 +77,66 @@ def create_app(
     return app
 
 
-def get_app() -> App:
+def _app(authentication: Authentication, gate: Gate, ready: Ready, *middleware: Any) -> App:
+    """Return what answers probes, and all errors in their form."""
+    app: App = BoundedApp(middleware=[RequestIdentity(), authentication, gate, *middleware])
+    app.add_error_handler(Exception, render_defect)
+    app.add_error_handler(falcon.HTTPError, render_http_error)
+    app.add_error_handler(OsbError, render_osb_error)
+    app.add_route("/healthz", Alive())
+    app.add_route("/readyz", ready)
+    return app
+
+
+def get_app() -> Deployment:
     """Return the application as the environment configures it; named in `gunicorn.conf.py`.
+
+    It can answer at once; what takes long begins with the server.
 
     Raises:
         SystemExit: It cannot be started like this; the log names the setting to change.
     """
     try:
         return _configured_app()
-    except (SettingsError, PluginError, CatalogError, ValueError) as ex:
+    except SettingsError as ex:
         log.critical("alibroker does not start: %s", ex)
         raise SystemExit(BOOT_ERROR) from None
 
 
-def _configured_app() -> App:
+def _configured_app() -> Deployment:
     engine = read_settings(EngineSettings, os.environ)
     edge = read_settings(EdgeSettings, os.environ)
+    users, operators = edge.users(), edge.operators()
     embedded, keeper = os.environ.get(EMBEDDED_ENDPOINT), os.environ.get(EMBEDDED_KEEPER)
     if not (engine.endpoints or embedded):
         raise SettingsError("Set ALIBROKER_ETCD_ENDPOINTS, or start gunicorn with gunicorn.conf.py")
     quarantine = Quarantine(engine.notes)
+
+    def serve(system: BrokerSystem) -> None:
+        deployment.app = create_app(system, users, edge, operators=operators)
+
+    if engine.endpoints:
+        embedded = keeper = None
+    lifespan = Lifespan(
+        lambda: _load(engine, embedded, quarantine),
+        serve,
+        expected=(SettingsError, PluginError, CatalogError),
+        on_stop=quarantine.close,
+        embedded=Path(embedded.removeprefix("unix:")) if embedded else None,
+        keeper=int(keeper) if keeper else None,
+    )
+    deployment = Deployment(
+        _app(
+            Authentication(users, operators),
+            Gate(lambda: False),
+            Ready(lambda: [lifespan.waits_for]),
+            lifespan,
+        )
+    )
+    return deployment
+
+
+def _load(engine: EngineSettings, embedded: str | None, quarantine: Quarantine) -> BrokerSystem:
     loaded = load_brokers(
         os.environ,
         strict=engine.strict_plugins,
@@ -115,7 +145,7 @@ def _configured_app() -> App:
     )
     for failure in loaded.failures.values():
         log.critical("Not loaded, its services are not offered: %s", failure)
-    system = BrokerSystem(
+    return BrokerSystem(
         loaded.plugins,
         engine.store([embedded] if embedded else []),
         engine.sealer(),
@@ -124,9 +154,3 @@ def _configured_app() -> App:
         quarantine=quarantine,
         on_give_up=end_process,
     )
-    lifespan = Lifespan(system)
-    if embedded and keeper and not engine.endpoints:
-        lifespan = Lifespan(
-            system, embedded=Path(embedded.removeprefix("unix:")), keeper=int(keeper)
-        )
-    return create_app(system, edge.users(), edge, operators=edge.operators(), lifespan=lifespan)

@@ -31,7 +31,7 @@ def end_process(reason: str) -> None:
 
 def end_broker(reason: str) -> None:
     """End this worker process and gunicorn with it: whoever runs the broker starts it anew."""
-    log.critical("Stopping the broker: %s", reason)
+    log.critical("%s", reason)
     _end(BOOT_ERROR)
 
 

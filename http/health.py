@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import falcon.asgi
 
-from alibroker.actors.system import BrokerSystem
 from alibroker.http.answers import send
-from alibroker.http.starting import Lifespan
 
 
 class Alive:
@@ -18,19 +18,22 @@ class Alive:
 
 
 class Ready:
-    """`/readyz`: etcd reachable, all records read, all actors alive."""
+    """`/readyz`: plugins loaded, etcd reachable, all records read, all actors alive."""
 
-    def __init__(self, system: BrokerSystem, lifespan: Lifespan | None = None) -> None:
-        self._system = system
-        self._lifespan = lifespan
+    def __init__(
+        self,
+        problems: Callable[[], Sequence[str]],
+        warnings: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """Take what says why changes cannot be taken, and what is not as it should be."""
+        self._problems = problems
+        self._warnings = warnings
 
     async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Probe; 503 names what is missing."""
-        waits_for = self._lifespan.waits_for if self._lifespan else ""
-        problems = [waits_for] if waits_for else self._system.problems()
-        if problems:
+        if problems := self._problems():
             send(resp, 503, {"status": "not ready", "problems": problems})
-        elif warnings := self._system.warnings():
+        elif warnings := self._warnings():
             send(resp, 200, {"status": "ok", "warnings": warnings})
         else:
             send(resp, 200, {"status": "ok"})

@@ -14,6 +14,7 @@ from typing import Any, Final
 import falcon.asgi
 
 from alibroker.actors.system import BrokerSystem
+from alibroker.actors.view import View
 from alibroker.etcd import gateway
 from alibroker.etcd.reclaim import reclaim
 from alibroker.http.authentication import OPEN_PATHS
@@ -21,6 +22,8 @@ from alibroker.http.ending import end_broker
 from alibroker.http.errors import OsbError
 
 log = logging.getLogger(__name__)
+
+App = falcon.asgi.App[Any, Any]
 
 LOOK_INTERVAL: Final = 0.05
 """Seconds between looks at what is waited for."""
@@ -38,8 +41,8 @@ class Gate:
     Once open it stays open. Whoever answers looks for himself whether records are missing later.
     """
 
-    def __init__(self, system: BrokerSystem) -> None:
-        self._system = system
+    def __init__(self, is_open: Callable[[], bool]) -> None:
+        self._is_open = is_open
         self._open = False
 
     async def process_request(self, req: falcon.asgi.Request, _resp: falcon.asgi.Response) -> None:
@@ -50,7 +53,7 @@ class Gate:
         """
         if self._open or req.path in OPEN_PATHS:
             return
-        self._open = self._system.view.complete
+        self._open = self._is_open()
         if not self._open:
             raise OsbError(
                 503,
@@ -71,25 +74,57 @@ class Gate:
             resp.set_header("Connection", "close")
 
 
+class Deployment:
+    """The ASGI application of a deployment: one that only says what it waits for, then the broker.
+
+    Attributes:
+        app: who answers requests now; the first one is told of the server's start and stop.
+    """
+
+    def __init__(self, first: App) -> None:
+        self._first = self.app = first
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass on what the server says."""
+        app = self._first if scope["type"] == "lifespan" else self.app
+        await app(scope, receive, send)
+
+
 class Lifespan:
     """Starts the system in the worker process, after the fork, and stops it before its end.
 
-    The server waits for neither store nor records, for gunicorn would wait 30 seconds and no more.
+    The server waits for none of it, for gunicorn would wait 30 seconds for a start, and two minutes
+    for what comes before that, and no more.
 
     Args:
-        system: what is started and stopped.
+        load: makes the system, which takes as long as plugins and key management take.
+        on_started: called when the system has been started.
+        expected: what `load` raises where an operator has to change something, and the text says
+            what.
+        on_stop: called last.
         embedded: socket of the embedded etcd, which gunicorn's master has begun to start.
         keeper: process id of what keeps that etcd running.
     """
 
     def __init__(
-        self, system: BrokerSystem, *, embedded: Path | None = None, keeper: int | None = None
+        self,
+        load: Callable[[], BrokerSystem],
+        on_started: Callable[[BrokerSystem], None],
+        *,
+        expected: tuple[type[Exception], ...] = (),
+        on_stop: Callable[[], None] = lambda: None,
+        embedded: Path | None = None,
+        keeper: int | None = None,
     ) -> None:
-        self._system = system
+        self._load = load
+        self._on_started = on_started
+        self._expected = expected
+        self._on_stop = on_stop
         self._embedded = embedded
         self._keeper = keeper
-        self.waits_for = "the actors have not been started yet"
-        """What keeps the system from being started; empty once it is."""
+        self._system: BrokerSystem | None = None
+        self.waits_for = "plugins and sealing key are being loaded"
+        """What keeps the system from being started."""
         self._watch: asyncio.Task[None] | None = None
         self._stopping = threading.Event()
         self._starting = threading.Lock()
@@ -110,37 +145,44 @@ class Lifespan:
 
     def _stop(self) -> None:
         with self._starting:
-            self._system.stop()
+            if self._system is not None:
+                self._system.stop()
+        self._on_stop()
 
     def _bring_up(self) -> None:
         try:
+            system = self._load()
             if self._embedded is not None:
                 self._prepare(self._embedded)
             with self._starting:
                 if self._stopping.is_set():
                     return
-                self._system.start()
-                self.waits_for = ""
-            view = self._system.view
+                self._system = system
+                system.start()
+            self._on_started(system)
+            view = system.view
             self._until(lambda: view.complete or bool(view.problem))
+        except self._expected as ex:
+            end_broker(f"alibroker does not start: {ex}")
+            return
         except Exception as ex:
             log.exception("Defect while starting")
-            end_broker(f"it does not start: {ex}")
+            end_broker(f"alibroker does not start: {ex}")
             return
         if self._stopping.is_set():
             return
         if not view.complete:
             # No waiting helps; one that serves already stays, for what it can still answer.
-            end_broker(view.problem)
+            end_broker(f"alibroker does not start: {view.problem}")
             return
         # Records live long and hold no cycles: looking through them again and again costs a third
         # of the throughput, and most of its longest pauses.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 10, 1000)
-        log.info("Ready: %d services", len(self._system.catalog.services))
+        log.info("Ready: %d services", len(system.catalog.services))
         if self._embedded is not None:
-            self._look_after_space(self._embedded)
+            self._look_after_space(self._embedded, view)
 
     def _prepare(self, socket: Path) -> None:
         """Wait until the embedded etcd answers, and let it give back unused space."""
@@ -151,10 +193,10 @@ class Lifespan:
         self.waits_for = "the embedded etcd is giving back space"
         _reclaim(socket)
 
-    def _look_after_space(self, socket: Path) -> None:
+    def _look_after_space(self, socket: Path, view: View) -> None:
         """Have a full store give back what its history takes: by itself it stays full."""
         while not self._stopping.wait(FULL_INTERVAL):
-            if self._system.view.full:
+            if view.full:
                 log.info("The embedded etcd is full, and gives back the space of its history")
                 _reclaim(socket)
                 self._stopping.wait(RECLAIM_PAUSE)
@@ -180,5 +222,5 @@ async def _watch_keeper(pid: int) -> None:
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
-            end_broker("the keeper of the embedded etcd is gone")
+            end_broker("Stopping the broker: the keeper of the embedded etcd is gone")
             return

@@ -51,10 +51,12 @@ def test_a_full_embedded_store_makes_room_by_itself(tmp_path: Path, store: Embed
     settings = EngineSettings(data_dir=tmp_path)
     etcd = Etcd([store.endpoint])
     system = BrokerSystem([DrawerBroker(Drawer())], etcd, settings.sealer(), settings)
-    lifespan = Lifespan(system, embedded=Path(store.endpoint.removeprefix("unix:")))
+    started: list[BrokerSystem] = []
+    socket = Path(store.endpoint.removeprefix("unix:"))
+    lifespan = Lifespan(lambda: system, started.append, embedded=socket)
     asyncio.run(lifespan.process_startup(None, None))
     try:
-        eventually(lambda: not lifespan.waits_for and not system.problems(), timeout=60)
+        eventually(lambda: started and not system.problems(), timeout=60)
         with Etcd([store.endpoint]) as other, pytest.raises(EtcdFullError):
             overwrite(other)
         refused = ask(system, provision("i1"))

@@ -117,6 +117,19 @@ def stop_while_it_waits(tmp_path: Path, settings: dict[str, str]) -> None:
         assert exit_code(server) == 0
 
 
+def test_plugins_and_keys_that_take_long_are_waited_for_as_the_store_is(tmp_path: Path) -> None:
+    with drawer_server(tmp_path, until=LISTENING, ALIBROKER_SEAL_KEY_COMMAND="sleep 25") as server:
+        assert ask(server, "/healthz").status_code == 200
+        ready = ask(server, "/readyz")
+        assert (ready.status_code, "being loaded" in ready.text) == (503, True)
+        assert ask(server, "/v2/catalog").status_code == 503
+        started = time.monotonic()
+        server.popen.terminate()
+        assert exit_code(server) == 0
+        assert time.monotonic() - started < 2.0 * SLOW_MACHINE
+        assert not list((tmp_path / "data" / "notes").glob("*.notes"))
+
+
 def test_a_stop_ends_connections_that_nobody_uses(tmp_path: Path) -> None:
     with (
         drawer_server(tmp_path) as server,
