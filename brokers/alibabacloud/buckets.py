@@ -12,7 +12,7 @@ from oss2.credentials import CredentialsProvider as OssCredentialsProvider
 
 from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.credentials import CredentialsError, CredentialsProvider
-from alibroker.brokers.alibabacloud.endpoints import Endpoint, Endpoints
+from alibroker.brokers.alibabacloud.endpoints import OSS_ENDPOINT, Endpoint, Endpoints
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind, cloud_error, lost
 
 _T = TypeVar("_T")
@@ -127,7 +127,7 @@ def _typed(action: str, error: oss2.exceptions.OssError) -> CloudError:
             return cloud_error(
                 product="oss", action=action, code="OssClientError", message=str(error.body)
             )
-        return lost(action, getattr(error, "exception", error))
+        return _unanswered(action, getattr(error, "exception", error))
     return cloud_error(
         product="oss",
         action=action,
@@ -135,4 +135,17 @@ def _typed(action: str, error: oss2.exceptions.OssError) -> CloudError:
         message=error.message,
         status=error.status,
         request_id=error.request_id,
+    )
+
+
+def _unanswered(action: str, error: BaseException) -> CloudError:
+    """Type a call without an answer, and name the setting where there was no connection."""
+    if not isinstance(error, requests.ConnectionError):
+        return lost(action, error)
+    return CloudError(
+        Kind.UNKNOWN,
+        action=action,
+        code=type(error).__name__,
+        message="no answer from OSS: if that goes on, see whether the machine of the broker can "
+        f"reach the endpoint that {OSS_ENDPOINT} chooses",
     )

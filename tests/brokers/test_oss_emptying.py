@@ -169,6 +169,18 @@ def test_what_is_in_no_list_ends_it(driver: Driver, sandbox: Sandbox) -> None:
     assert sandbox.empty
 
 
+def test_a_deletion_that_is_cut_off_is_repeated(
+    driver: Driver, sandbox: Sandbox, owner: Owner
+) -> None:
+    owner(driver).put_object("a\rb", b"1")
+    sandbox.fault("DeleteObject", "error", status=500, code="InternalError")
+    sandbox.fault("DeleteObject", "reset", when="before")
+    sandbox.fault("DeleteObject", "reset", when="after")
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.hits() == 3
+    assert sandbox.empty
+
+
 def test_any_step_may_be_done_twice(oss: Drive, sandbox: Sandbox, owner: Owner) -> None:
     driver = oss(twice=True)
     driver.provision("i", PLAN, DeletionPolicy="delete")

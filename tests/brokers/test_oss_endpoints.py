@@ -12,7 +12,7 @@ import pytest
 from oss2.models import PutBucketCnameRequest
 
 from alibroker.brokers.alibabacloud.endpoints import OSS_BINDING_ENDPOINT, OSS_ENDPOINT
-from alibroker.brokers.api import Failed, Succeeded
+from alibroker.brokers.api import Failed, Succeeded, TryAgainError
 from alibroker.brokers.driver import Driver
 
 if TYPE_CHECKING:
@@ -165,3 +165,15 @@ def test_a_domain_of_one_s_own_serves_everything(
     bucket.put_object("x", b"1")
     assert bucket.get_object("x").read() == b"1"
     clean(driver, sandbox, "b")
+
+
+def test_an_endpoint_that_cannot_be_reached_is_named_by_its_setting(oss: Drive) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and nobody listens
+        driver = oss(**{OSS_ENDPOINT: f"http://127.0.0.1:{closed.getsockname()[1]}"})
+        operation = driver.ordered("i", PLAN)
+        driver.run([operation], steps=2)
+    trouble = operation.steps[-1]
+    assert isinstance(trouble, TryAgainError)
+    assert OSS_ENDPOINT in str(trouble)
+    assert "://" not in str(trouble)

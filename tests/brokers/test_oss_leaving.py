@@ -94,6 +94,30 @@ def test_what_the_broker_may_not_take_away_is_named_at_once(
     clean(call, driver, sandbox)
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        *("ListPoliciesForUser", "DetachPolicyFromUser", "ListGroupsForUser"),
+        *("RemoveUserFromGroup", "DeleteLoginProfile", "UnbindMFADevice", "DeleteUser"),
+    ],
+)
+def test_any_of_the_calls_may_be_cut_off(
+    user: tuple[Driver, str], sandbox: Sandbox, call: Call, action: str
+) -> None:
+    driver, name = user
+    theirs(call, name)
+    sandbox.fault(action, "reset", when="after")
+    sandbox.fault(action, "error", status=500, code="InternalError")
+    sandbox.fault(action, "throttle", seconds=0.05)
+    operation = driver.unbind("i", "b")
+    assert isinstance(operation.end, Succeeded)
+    # Where the first call has done it, RAM does not ask for it any more.
+    assert sandbox.hits() >= 1
+    assert sandbox.ram[0] == []
+    sandbox.control("DELETE", "faults")
+    clean(call, driver, sandbox)
+
+
 def test_a_conflict_that_is_not_known_ends_at_once(
     user: tuple[Driver, str], sandbox: Sandbox
 ) -> None:
