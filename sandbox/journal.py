@@ -51,7 +51,7 @@ class Journal:
                 "product": product,
                 "action": parameters.get("Action", ""),
                 "parameters": {
-                    name: "***" if any(hidden in name for hidden in _HIDDEN) else value
+                    name: "***" if _is_secret(name, value) else value
                     for name, value in parameters.items()
                     if name not in _PROTOCOL
                 },
@@ -66,6 +66,11 @@ class Journal:
             self._written.add(known)
             # One write for a line, so that those of several processes do not mix.
             os.write(self._file, line + b"\n")
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Tell, by a parameter's name; PasswordResetRequired is none."""
+    return any(hidden in name for hidden in _HIDDEN) and value.lower() not in ("true", "false")
 
 
 def shape(value: Any) -> Any:

@@ -35,6 +35,8 @@ class User(msgspec.Struct, frozen=True):
     policies: Attachments = {}
     # Since when the user can log on to the console; 0 if it cannot.
     login_since: float = 0.0
+    login_resets_password: bool = False
+    login_binds_mfa: bool = False
     mfa_device: str = ""
 
 

@@ -20,7 +20,12 @@ def create_login_profile(call: Call) -> Answer:
     call.parameters.text("Password")
     if user.login_since:
         raise exists("User.LoginProfile", "login profile of the user", user.name)
-    changed = msgspec.structs.replace(user, login_since=call.now)
+    changed = msgspec.structs.replace(
+        user,
+        login_since=call.now,
+        login_resets_password=call.parameters.flag("PasswordResetRequired"),
+        login_binds_mfa=call.parameters.flag("MFABindRequired"),
+    )
     call.cloud.users.put(user.name, changed)
     return {"LoginProfile": _describe(changed)}
 
@@ -67,6 +72,6 @@ def _describe(user: User) -> Answer:
     return {
         "UserName": user.name,
         "CreateDate": timestamp(user.login_since),
-        "PasswordResetRequired": False,
-        "MFABindRequired": False,
+        "PasswordResetRequired": user.login_resets_password,
+        "MFABindRequired": user.login_binds_mfa,
     }

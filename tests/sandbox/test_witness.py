@@ -25,7 +25,7 @@ POLICY = {"PolicyName": "p", "PolicyDocument": "{}"}
         ("ram", "CreatePolicy", {**POLICY, "Tag": '[{"Key":"a","Value":"b"}]'}, ""),
         ("ram", "CreatePolicy", {**POLICY, "Tag": '[{"TagKey":"a"}]'}, "TagKey is not"),
         ("ram", "CreatePolicy", {**POLICY, "Tag.1.Key": "a"}, "one parameter of JSON text"),
-        ("ram", "DeletePolicy", {"PolicyName": "p", "CascadingDelete": "True"}, "true or false"),
+        ("ram", "DeletePolicy", {"PolicyName": "p", "CascadingDelete": "1"}, "true or false"),
     ],
 )
 def test_a_request_is_judged(

@@ -106,8 +106,9 @@ def _json(product: str, field: Field, name: str, value: str) -> Iterator[str]:
 def _scalar(field: Field, value: str) -> Iterator[str]:
     if field.kind == "int" and not re.fullmatch(r"-?\d+", value):
         yield f"{field.name} is a whole number"
-    if field.kind == "bool" and value not in ("true", "false"):
-        yield f"{field.name} is true or false, in small letters"
+    # The vendor's own client for Python writes a large letter, those for other languages do not.
+    if field.kind == "bool" and value not in ("true", "false", "True", "False"):
+        yield f"{field.name} is true or false"
     # Some may name several, with commas in between.
     parts = {part for part in value.split(",") if part}
     # The documentation is not of one mind about True and true: its client writes what it is given.
