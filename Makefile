@@ -44,7 +44,7 @@ etcd: $(READY)  ## get the best etcd server that can be had, and show which it i
 	@$(BIN)/python -m alibroker.etcd.binary
 
 databases:  ## install the database servers that the sandbox uses, if that is possible
-	@install/databases
+	@PYTHON=$(PYTHON) install/databases
 
 run: fit-etcd  ## start the broker in front of a local Alibaba Cloud, until Ctrl-C
 	@$(BIN)/alibroker run
