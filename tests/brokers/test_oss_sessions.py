@@ -13,6 +13,7 @@ import pytest
 from alibroker.brokers.api import Failed, Succeeded
 from alibroker.brokers.driver import Driver
 from alibroker.brokers.oss import activation
+from alibroker.brokers.oss.access import Access, Level
 
 if TYPE_CHECKING:
     from conftest import Call, Sandbox
@@ -136,3 +137,10 @@ def test_a_temporary_key_that_is_refused_for_good_ends_the_bind(
     end = driver.bind("i", "b", DurationSeconds=900).end
     assert isinstance(end, Failed)
     assert "AccessDenied" in end.reason
+
+
+@pytest.mark.parametrize("level", Level)
+def test_a_session_policy_is_short_enough(level: Level) -> None:
+    """STS AssumeRole takes 2,048 characters; a bucket's name has 63, a prefix 256 at most."""
+    access = Access(level, "p" * 255 + "/")
+    assert len(access.policy_document("b" * 63)) <= 2048
