@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,9 @@ App = falcon.asgi.App[Any, Any]
 
 LOOK_INTERVAL: Final = 0.05
 """Seconds between looks at what is waited for."""
+FIRST_WORD: Final = 3.0
+NEXT_WORD: Final = 30.0
+"""Seconds of waiting after which the log says for what, and then says it again."""
 FULL_INTERVAL: Final = 1.0
 """Seconds between looks at whether the embedded etcd is full."""
 RECLAIM_PAUSE: Final = 60.0
@@ -161,7 +165,9 @@ class Lifespan:
                 system.start()
             self._on_started(system)
             view = system.view
-            self._until(lambda: view.complete or bool(view.problem))
+            self._until(
+                lambda: view.complete or bool(view.problem), lambda: "; ".join(system.problems())
+            )
         except self._expected as ex:
             end_broker(f"alibroker does not start: {ex}")
             return
@@ -187,7 +193,7 @@ class Lifespan:
     def _prepare(self, socket: Path) -> None:
         """Wait until the embedded etcd answers, and let it give back unused space."""
         self.waits_for = "the embedded etcd has not come up yet"
-        self._until(lambda: gateway.answers(socket, timeout=1.0))
+        self._until(lambda: gateway.answers(socket, timeout=1.0), lambda: self.waits_for)
         if self._stopping.is_set():
             return
         self.waits_for = "the embedded etcd is giving back space"
@@ -201,11 +207,15 @@ class Lifespan:
                 _reclaim(socket)
                 self._stopping.wait(RECLAIM_PAUSE)
 
-    def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait until the condition holds, or the process stops."""
+    def _until(self, condition: Callable[[], bool], reason: Callable[[], str]) -> None:
+        """Wait until the condition holds, or the process stops; now and then say for what."""
+        say_at = time.monotonic() + FIRST_WORD
         while not condition():
             if self._stopping.wait(LOOK_INTERVAL):
                 return
+            if time.monotonic() > say_at:
+                log.warning("Not ready yet: %s", reason())
+                say_at = time.monotonic() + NEXT_WORD
 
 
 def _reclaim(socket: Path) -> None:

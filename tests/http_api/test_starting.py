@@ -18,9 +18,12 @@ from alibroker.actors.system import BrokerSystem
 from alibroker.etcd.client import Committed, Entry, Etcd
 from alibroker.etcd.embedded import EmbeddedEtcd, Timing
 from alibroker.etcd.errors import EtcdFullError
+from alibroker.etcd.sealing import Sealer
+from alibroker.http import starting
 from alibroker.http.starting import Lifespan
 
 QUOTA = 24 * 2**20
+KEY = bytes(32)
 
 
 @pytest.fixture
@@ -67,3 +70,17 @@ def test_a_full_embedded_store_makes_room_by_itself(tmp_path: Path, store: Embed
         assert ask(system, provision("i2")).verdict is not Verdict.UNAVAILABLE
     finally:
         asyncio.run(lifespan.process_shutdown(None, None))
+
+
+def test_the_log_says_what_a_start_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(starting, "FIRST_WORD", 0.0)
+    system = BrokerSystem([DrawerBroker(Drawer())], Etcd(["unix:/none"]), Sealer({"k": KEY}, "k"))
+    lifespan = Lifespan(lambda: system, lambda _: None, embedded=tmp_path / "nothing")
+    asyncio.run(lifespan.process_startup(None, None))
+    try:
+        eventually(lambda: "Not ready yet: the embedded etcd has not come up yet" in caplog.text)
+    finally:
+        asyncio.run(lifespan.process_shutdown(None, None))
+    assert caplog.text.count("Not ready yet") == 1
