@@ -35,7 +35,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         grants_keep_accounts: Whether PostgreSQL keeps an account for a grant alone, and not only
             for what it owns.
         not_found_form: How RDS says that an instance does not exist.
-        out_of_stock: Zones ("cn-hangzhou-h") or classes that are sold out.
+        out_of_stock: Zones ("cn-hangzhou-h"), classes, or classes in zones
+            ("cn-hangzhou-h/mysql.n2.medium.2c") that are sold out.
+        not_sold: Zones, or classes in zones, that are not on sale at all.
         rate_limits: Calls per second by product; more are throttled.
     """
 
@@ -57,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grants_keep_accounts: bool = True
     not_found_form: Literal["id", "name", "empty"] = "id"
     out_of_stock: tuple[str, ...] = ()
+    not_sold: tuple[str, ...] = ()
     rate_limits: dict[Product, Rate] = {}
 
 

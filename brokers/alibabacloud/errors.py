@@ -32,7 +32,9 @@ class Kind(enum.Enum):
     DENIED = "denied"
     """The broker's identity lacks a permission."""
     QUOTA = "quota"
-    """Money, stock or a limit of the account is in the way."""
+    """Money or a limit of the account is in the way."""
+    PLACE = "place"
+    """This zone or vSwitch has none, or no more, of it; another one may."""
     FAILED = "failed"
     """It never will be done in this form."""
 
@@ -154,6 +156,7 @@ _RULES: Final = (
         r"InvalidDBInstance(Id|Name)?\.NotFound",
         r"InvalidAccount(Name|Privilege)\.NotFound",
         r"InvalidDB(Name)?\.NotFound",
+        r"InvalidCondition\.NotFound",
         r"InvalidVpcI[Dd]\.NotFound",
         r"Forbidden\.VpcNotFound",
         r"EntityNotExist(\..*)?",
@@ -229,10 +232,20 @@ _RULES: Final = (
         r"Order\.NoRealNameAuthentication",
     ),
     _rule(
-        Kind.QUOTA,
+        Kind.PLACE,
         "out of stock: choose another class or another zone",
         r"InsufficientResourceCapacity",
         r"OperationDenied\.(No|Zone)(Stock|Resource)",
+    ),
+    _rule(
+        Kind.PLACE,
+        "this zone does not sell such an instance: choose another zone, or another class, edition "
+        "or storage type",
+        r"InvalidZoneId\.NotSupported",
+        r"InvalidZone\.NotSupportedForStorageType",
+        r"ZoneId\.NotMatchWithCategory",
+        r"InvalidAvZone\.Format",
+        r"Zone\.NotOnSale",
     ),
     _rule(
         Kind.QUOTA,
@@ -243,7 +256,7 @@ _RULES: Final = (
         r"NumberExceed\..*",
     ),
     _rule(
-        Kind.QUOTA,
+        Kind.PLACE,
         "the vSwitch has no free address: choose another one",
         r"VswitchIpExhausted",
     ),

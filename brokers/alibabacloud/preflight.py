@@ -150,7 +150,7 @@ def permissions(
             except CloudError as error:
                 if error.kind is Kind.DENIED:
                     (missed if probe.optional else denied).append(name)
-                elif error.kind is not Kind.NOT_FOUND:
+                elif error.kind not in {Kind.NOT_FOUND, Kind.PLACE}:
                     unsure.append(f"{name} ({error.code})")
         yield _permission(subject, count, denied, missed, unsure)
 

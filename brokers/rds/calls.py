@@ -8,6 +8,9 @@ from typing import Any, Final
 
 from aliyunsdkrds.request.v20140815.CreateDBInstanceRequest import CreateDBInstanceRequest
 from aliyunsdkrds.request.v20140815.DeleteDBInstanceRequest import DeleteDBInstanceRequest
+from aliyunsdkrds.request.v20140815.DescribeAvailableClassesRequest import (
+    DescribeAvailableClassesRequest,
+)
 from aliyunsdkrds.request.v20140815.DescribeDBInstanceAttributeRequest import (
     DescribeDBInstanceAttributeRequest,
 )
@@ -25,6 +28,7 @@ from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.rds.order import Order
 
 _PAGE_SIZE: Final = 100  # the most that DescribeDBInstances returns at once
+_NETWORKS: Final = 50  # the most that DescribeVpcs and DescribeVSwitches return at once
 MAX_PAGES: Final = 1000
 """Bounds every listing."""
 TAGGED_AT_ONCE: Final = 50
@@ -75,6 +79,8 @@ class RdsCalls:
             request.set_VSwitchId(order.vswitch_id)
         if order.zone_id:
             request.set_ZoneId(order.zone_id)
+        if order.standby_zone:
+            request.set_ZoneIdSlave1(order.standby_zone)
         if order.time_zone:
             request.set_DBTimeZone(order.time_zone)
         if order.deletion_protection:
@@ -82,6 +88,24 @@ class RdsCalls:
         if dry_run:
             request.set_DryRun("true")
         return self._cloud.call(request)
+
+    def classes(self, order: Order) -> frozenset[str]:
+        """Return the classes that are on sale in an order's zone (DescribeAvailableClasses)."""
+        request = DescribeAvailableClassesRequest()
+        request.set_ZoneId(order.zone_id)
+        request.set_InstanceChargeType("Postpaid")
+        request.set_Engine(order.engine)
+        request.set_EngineVersion(order.engine_version)
+        request.set_DBInstanceStorageType(order.storage_type)
+        request.set_Category(order.category)
+        try:
+            answer = self._cloud.call(request)
+        except CloudError as error:
+            if error.code == "InvalidCondition.NotFound":
+                return frozenset()
+            raise
+        found = answer.get("DBInstanceClasses") or []
+        return frozenset(str(one.get("DBInstanceClass")) for one in found)
 
     def instance(self, instance_id: str) -> Item | None:
         """Return the attributes of an instance, or None if it is not there.
@@ -212,13 +236,26 @@ class RdsCalls:
 
     def vpcs(self) -> list[Item]:
         """Return the first VPCs of the region (VPC DescribeVpcs)."""
-        answer = self._cloud.call(common_request("Vpc", "DescribeVpcs", PageSize="50"))
+        answer = self._cloud.call(common_request("Vpc", "DescribeVpcs", PageSize=str(_NETWORKS)))
         return items_of(answer, "Vpcs", "Vpc")
 
-    def vswitches(self, vpc_id: str) -> list[Item]:
-        """Return the first vSwitches of a VPC (VPC DescribeVSwitches)."""
-        request = common_request("Vpc", "DescribeVSwitches", VpcId=vpc_id, PageSize="50")
-        return items_of(self._cloud.call(request), "VSwitches", "VSwitch")
+    def vswitches(self, vpc_id: str = "", *, vswitch_id: str = "") -> list[Item]:
+        """Return the vSwitches of a VPC, or the one of an id (VPC DescribeVSwitches)."""
+        only = {"VpcId": vpc_id, "VSwitchId": vswitch_id}
+        found: list[Item] = []
+        for page in range(1, MAX_PAGES):
+            request = common_request(
+                "Vpc",
+                "DescribeVSwitches",
+                **{name: value for name, value in only.items() if value},
+                PageSize=str(_NETWORKS),
+                PageNumber=str(page),
+            )
+            items = items_of(self._cloud.call(request), "VSwitches", "VSwitch")
+            found += items
+            if len(items) < _NETWORKS:
+                break
+        return found
 
     def vpc_blocks(self, vpc_id: str) -> list[str]:
         """Return the address ranges of a VPC (VPC DescribeVpcAttribute)."""

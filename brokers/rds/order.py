@@ -32,6 +32,8 @@ _SMALLEST: Final = {
 """GB (CreateDBInstance)."""
 
 
+SEVERAL_ZONES: Final = re.compile(r"(.+?)MAZ\d+\(([a-z,]+)\)")
+"""A zone of zones, e.g. cn-hangzhou-MAZ6(b,f)."""
 _WINDOW: Final = re.compile(r"([01][0-9]|2[0-3]):00Z-([01][0-9]|2[0-3]):00Z")
 _DAYS_NEEDED: Final = 2  # of a week (ModifyBackupPolicy)
 
@@ -71,6 +73,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Whether RDS offers TLS; None if that is left alone."""
     tde: bool
     """Whether data are encrypted at rest."""
+
+    @property
+    def standby_zone(self) -> str:
+        """Where the second node stands, which all editions but Basic have; empty for nowhere.
+
+        It is the zone of the first: one vSwitch allows no other (CreateDBInstance, VSwitchId).
+        """
+        one_zone = self.zone_id and not SEVERAL_ZONES.fullmatch(self.zone_id)
+        return self.zone_id if one_zone and self.category != "Basic" else ""
 
     @property
     def has_settings(self) -> bool:

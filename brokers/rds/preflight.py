@@ -23,7 +23,7 @@ from alibroker.brokers.alibabacloud.preflight import (
 )
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import NOTHING, Check, CheckState, ServiceOffering
-from alibroker.brokers.rds.calls import RdsCalls
+from alibroker.brokers.rds.calls import Item, RdsCalls
 from alibroker.brokers.rds.networks import Networks, PlacementError
 from alibroker.brokers.rds.order import Order, order_fault, read_order
 
@@ -71,6 +71,19 @@ FEATURES: Final[Mapping[str, Sequence[Probe]]] = {
         Probe("ModifyAccountDescription", {**_ACCOUNT, "AccountDescription": "x"}, optional=True),
         Probe("LockAccount", _ACCOUNT, optional=True),
         Probe("UnlockAccount", _ACCOUNT, optional=True),
+    ),
+    "choose another zone after a refusal": (
+        Probe(
+            "DescribeAvailableClasses",
+            {
+                "ZoneId": "none",
+                "Engine": "MySQL",
+                "EngineVersion": "8.0",
+                "DBInstanceStorageType": "cloud_essd",
+                "Category": "Basic",
+            },
+            optional=True,
+        ),
     ),
     "set backups": (
         Probe("DescribeBackupPolicy", _NOWHERE),
@@ -167,6 +180,10 @@ class RdsPreflight:
                 )
             usual = [name for name, one in vpcs.items() if one.get("IsDefault") or len(vpcs) == 1]
             vpc_id = settings.vpc_id or next(iter(usual), "")
+            if settings.vswitch_id and not settings.vpc_id:
+                # It says which VPC is meant.
+                named = self._calls.vswitches(vswitch_id=settings.vswitch_id)
+                vpc_id = str(named[0]["VpcId"]) if named else vpc_id
             vswitches = self._calls.vswitches(vpc_id) if vpc_id else []
         except CloudError as error:
             return refused(subject, error)
@@ -192,18 +209,7 @@ class RdsPreflight:
         if fault is not None:
             return Check(subject=subject, state=CheckState.FAILED, detail=fault, remedy=_ANOTHER)
         try:
-            placed = self._networks.place(order)
-            allow_list = self._networks.allow_list(placed)
-            answer = patiently(
-                lambda: self._calls.create_instance(
-                    placed,
-                    client_token="",
-                    description="alibroker-check",
-                    allow_list=allow_list,
-                    tags={OWNER_TAG: self._settings.name},
-                    dry_run=True,
-                )
-            )
+            placed, answer = self._try_places(order)
         except PlacementError as error:
             return Check(
                 subject=subject,
@@ -212,7 +218,7 @@ class RdsPreflight:
                 remedy="set ALIBROKER_ZONE_ID, or ALIBROKER_VSWITCH_ID, to what fits together",
             )
         except CloudError as error:
-            if error.kind is Kind.QUOTA:
+            if error.kind in {Kind.QUOTA, Kind.PLACE}:
                 return refused(subject, error)
             return refused(subject, error, _ANOTHER)
         if not answer.get("DryRunResult", True):
@@ -225,6 +231,35 @@ class RdsPreflight:
         where = placed.zone_id or "a zone that RDS chooses"
         detail = f"{placed.instance_class}, {placed.storage} GB {placed.storage_type} in {where}"
         return Check(subject=subject, state=CheckState.OK, detail=detail)
+
+    def _try_places(self, order: Order) -> tuple[Order, Item]:
+        """Return the first place that does not refuse an order, and the answer there.
+
+        Raises:
+            CloudError: Every place refuses; what the last one says.
+            PlacementError: There is no place.
+        """
+        *others, last = self._networks.places(order)
+        for place in others:
+            try:
+                return place, self._try(place)
+            except CloudError as error:
+                if error.kind is not Kind.PLACE:
+                    raise
+        return last, self._try(last)
+
+    def _try(self, place: Order) -> Item:
+        allow_list = self._networks.allow_list(place)
+        return patiently(
+            lambda: self._calls.create_instance(
+                place,
+                client_token="",
+                description="alibroker-check",
+                allow_list=allow_list,
+                tags={OWNER_TAG: self._settings.name},
+                dry_run=True,
+            )
+        )
 
 
 def _vswitch(

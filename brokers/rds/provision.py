@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -9,13 +10,13 @@ from msgspec.structs import replace
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, tag_value, tags
 from alibroker.brokers.alibabacloud.settings import CloudSettings
-from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
+from alibroker.brokers.api import NOTHING, Failed, InProgress, Step, Succeeded, Work
 from alibroker.brokers.digests import digest
 from alibroker.brokers.rds.calls import Item, RdsCalls
 from alibroker.brokers.rds.extras import Extras
 from alibroker.brokers.rds.facts import facts_of
-from alibroker.brokers.rds.networks import Networks, PlacementError
-from alibroker.brokers.rds.order import order_fault, order_of
+from alibroker.brokers.rds.networks import Networks, PlacementError, open_places
+from alibroker.brokers.rds.order import Order, order_fault, order_of
 from alibroker.brokers.rds.status import CREATING, DELETING_STATUSES, GONE, RUNNING
 from alibroker.brokers.rds.switches import Switching, to_turn
 
@@ -26,6 +27,15 @@ _NEXT_LOOK: Final = 3
 """Poll intervals until the next look, so that the third one finds it running."""
 _TOKEN_SECONDS: Final = 300.0  # the cloud remembers client tokens for a time it does not publish
 _TOKEN_USED: Final = frozenset({"IdempotentParameterMismatch", "InvalidRequestId"})
+_PERHAPS_THE_ZONE: Final = frozenset(
+    {
+        *("BasicCategoryNotSupport", "InvalidDBInstanceClass.Malformed"),
+        *("InvalidDBInstanceClass.NotFound", "InvalidDBInstanceClass.Offline"),
+        *("InvalidEngineVersion.Malformed", "InvalidInstanceLevel.DiskType"),
+        "UnsupportedClassCode",
+    }
+)
+"""Refusals that can mean that there is no such thing, or none in this zone (CreateDBInstance)."""
 
 
 class Provision:
@@ -56,6 +66,8 @@ class Provision:
                 return self._check(work)
             case "create":
                 return self._create(work)
+            case "elsewhere":
+                return self._elsewhere(work)
             case "wait":
                 return self._wait(work)
             case "configure":
@@ -65,12 +77,18 @@ class Provision:
             case _:
                 return self._intend(work, attempt=1)
 
-    def _intend(self, work: Work, *, attempt: int) -> Step:
+    def _intend(self, work: Work, *, attempt: int, refusals: Mapping[str, str] = NOTHING) -> Step:
         """Choose a place, and make durable that an instance is about to be bought there."""
         try:
-            order = self._networks.place(order_of(work, self._settings))
+            places = self._networks.places(order_of(work, self._settings))
         except PlacementError as error:
             return Failed(reason=str(error))
+        left = open_places(places, refusals)
+        if not left:
+            return Failed(reason=_nowhere(refusals))
+        selling = [one for one in left if not refusals or self._networks.sells(one) is not False]
+        # If none is said to sell it, the list is not believed.
+        order = (selling or left)[0]
         fault = order_fault(order)
         if fault is not None:
             return Failed(reason=fault)
@@ -78,7 +96,7 @@ class Provision:
         place = {name: getattr(order, name) for name in _PLACE}
         return InProgress(
             description="The database is being ordered",
-            state={"phase": "check" if self._dry_run else "create"},
+            state={"phase": "check" if self._dry_run else "create", "refusals": dict(refusals)},
             resource={
                 "client_token": token,
                 "attempt": attempt,
@@ -90,13 +108,17 @@ class Provision:
     def _create(self, work: Work) -> Step:
         if work.now - work.resource["requested_at"] > _TOKEN_SECONDS:
             # Too long ago to trust the token: was it bought already?
-            return self._found(work) or self._intend(work, attempt=work.resource["attempt"])
+            return self._found(work) or InProgress(
+                description="The database is being ordered",
+                state=work.state,
+                resource={"requested_at": work.now},
+            )
         try:
             answer = self._order(work, client_token=work.resource["client_token"])
         except CloudError as error:
             if error.code in _TOKEN_USED:
                 return self._token_used(work)
-            raise
+            return self._refused(work, error)
         except PlacementError as error:
             return Failed(reason=str(error))
         return self._bought(work, answer)
@@ -105,16 +127,63 @@ class Provision:
         """Have the cloud check the order; it buys nothing."""
         try:
             answer = self._order(work)
+        except CloudError as error:
+            return self._refused(work, error)
         except PlacementError as error:
             return Failed(reason=str(error))
         if not answer.get("DryRunResult", True):
             return Failed(reason="Alibaba Cloud would refuse this order")
-        return InProgress(description="The database is being ordered", state={"phase": "create"})
+        return InProgress(
+            description="The database is being ordered", state={**work.state, "phase": "create"}
+        )
+
+    def _refused(self, work: Work, error: CloudError) -> Step:
+        """Order it elsewhere if the place is what was refused, and nothing can have been bought."""
+        place = self._placed(work)
+        refusals = dict(work.state.get("refusals") or {})
+        refusals[_refusing(place, error)] = str(error)
+        if error.kind is not Kind.PLACE and not (
+            error.code in _PERHAPS_THE_ZONE and self._sold_elsewhere(work, place, refusals)
+        ):
+            raise error
+        self._networks.refused(place, _refusing(place, error))
+        if not work.unanswered_at:
+            return self._intend(work, attempt=work.resource["attempt"] + 1, refusals=refusals)
+        return InProgress(
+            description="Making sure that nothing was bought where it was refused",
+            state={"phase": "elsewhere", "refusals": refusals},
+        )
+
+    def _elsewhere(self, work: Work) -> Step:
+        """Order it in another place, once all requests have settled whose answers nobody saw.
+
+        One of them may have bought, or still buy, in the place that has refused after it.
+        """
+        rest = self._settings.settle - (work.now - work.unanswered_at)
+        if rest > 0:
+            return InProgress(
+                description="Making sure that nothing was bought where it was refused",
+                state=work.state,
+                poll_after=min(rest, self._settings.poll_interval),
+            )
+        return self._found(work) or self._intend(
+            work, attempt=work.resource["attempt"] + 1, refusals=work.state["refusals"]
+        )
+
+    def _sold_elsewhere(self, work: Work, place: Order, refusals: Mapping[str, str]) -> bool:
+        """Tell whether a zone does not sell what another zone sells."""
+        if self._networks.sells(place) is not False:
+            return False
+        places = self._networks.places(order_of(work, self._settings))
+        return any(self._networks.sells(one) for one in open_places(places, refusals))
+
+    def _placed(self, work: Work) -> Order:
+        """Return the order with its place; the same one as long as the client token is."""
+        return replace(order_of(work, self._settings), **work.resource.get("place", {}))
 
     def _order(self, work: Work, client_token: str = "") -> Item:
         """Order the instance; without a token only to have the order checked."""
-        # The same place in every attempt, or the client token would not be for the same request.
-        order = replace(order_of(work, self._settings), **work.resource.get("place", {}))
+        order = self._placed(work)
         try:
             allow_list = self._networks.allow_list(order)
         except CloudError as error:
@@ -139,10 +208,11 @@ class Provision:
             return found
         first = work.state.get("token_used_at", work.now)
         if work.now - first > self._settings.settle:
-            return self._intend(work, attempt=work.resource["attempt"] + 1)
+            refusals = work.state.get("refusals") or NOTHING
+            return self._intend(work, attempt=work.resource["attempt"] + 1, refusals=refusals)
         return InProgress(
             description="Looking for the instance that was ordered",
-            state={"phase": "create", "token_used_at": first},
+            state={**work.state, "phase": "create", "token_used_at": first},
             poll_after=self._settings.poll_interval,
         )
 
@@ -208,6 +278,20 @@ class Provision:
             state={"phase": left[0]},
             resource=step.resource,
         )
+
+
+def _refusing(place: Order, error: CloudError) -> str:
+    """Return what of a place refused: the vSwitch, if only that is used up, or the whole zone."""
+    if error.code == "VswitchIpExhausted" or not place.zone_id:
+        return place.vswitch_id
+    return place.zone_id
+
+
+def _nowhere(refusals: Mapping[str, str]) -> str:
+    """Say that no place is left: why the last one refused, and which others did before."""
+    *others, last = refusals
+    before = f"; refused before by {', '.join(others)}" if others else ""
+    return f"{refusals[last]}{before}"
 
 
 def description(instance_id: str) -> str:

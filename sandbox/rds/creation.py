@@ -88,6 +88,7 @@ def _plan(call: Call) -> Instance:
     storage_type = check_storage_type(parameters, found, catalog.default_storage_type(found))
     storage = check_storage(parameters, storage_type)
     zone, vswitch = _network(cloud, parameters)
+    _check_sale(cloud, zone, found)
     category = _category(parameters, found)
     ips = rules.read_ips(parameters.text("SecurityIPList"))
     description = parameters.get("DBInstanceDescription")
@@ -121,7 +122,7 @@ def _plan(call: Call) -> Instance:
         id=name,
         region=cloud.region,
         zone=zone,
-        slave_zone="" if category == "Basic" else parameters.get("ZoneIdSlave1", zone),
+        slave_zone="" if category == "Basic" else _slave_zone(cloud, parameters, zone),
         vpc=cloud.owner.vpc,
         vswitch=vswitch,
         engine=engine,
@@ -238,8 +239,10 @@ def _network(cloud: Cloud, parameters: Parameters) -> tuple[str, str]:
     if not asked:
         zone = zone or next(iter(owner.vswitches))
         return zone, owner.vswitches[zone]
+    # The vSwitch does not say it: without its zone "the instance cannot be created".
+    parameters.text("ZoneId")
     zones = {vswitch: place for place, vswitch in owner.vswitches.items()}
-    if asked not in zones or (zone and zones[asked] != zone):
+    if zones.get(asked) != zone:
         raise ApiError(
             403,
             "InvalidVswitchId",
@@ -248,8 +251,31 @@ def _network(cloud: Cloud, parameters: Parameters) -> tuple[str, str]:
     return zones[asked], asked
 
 
+def _slave_zone(cloud: Cloud, parameters: Parameters, zone: str) -> str:
+    """Return the zone of the second node; another one than the first needs a vSwitch of its own."""
+    asked = parameters.get("ZoneIdSlave1", zone)
+    if asked == zone:
+        return zone
+    others = [place for place in cloud.owner.vswitches if place != zone]
+    if asked == "Auto":
+        return others[0]
+    vswitches = parameters.get("VSwitchId").split(",")
+    if asked not in others or vswitches[1:] != [cloud.owner.vswitches[asked]]:
+        raise ApiError(
+            403, "InvalidVswitchId", "VSwitchId must name a vSwitch in ZoneIdSlave1 as well."
+        )
+    return asked
+
+
+def _check_sale(cloud: Cloud, zone: str, found: InstanceClass) -> None:
+    if zone in cloud.settings.not_sold:
+        raise ApiError(400, "InvalidZoneId.NotSupported", "The specified zone is not supported.")
+    if f"{zone}/{found.code}" in cloud.settings.not_sold:
+        raise ApiError(400, "UnsupportedClassCode", "The class is not supported in this zone.")
+
+
 def _check_stock(cloud: Cloud, zone: str, found: InstanceClass) -> None:
-    if {zone, found.code} & set(cloud.settings.out_of_stock):
+    if {zone, found.code, f"{zone}/{found.code}"} & set(cloud.settings.out_of_stock):
         raise ApiError(
             404,
             "InsufficientResourceCapacity",

@@ -60,7 +60,8 @@ def describe_available_zones(call: Call) -> Answer:
             "SupportedEngines": [{"Engine": engine, "SupportedEngineVersions": versions}],
         }
         for known in call.cloud.zones()
-        if zone in ("", known) and known not in call.cloud.settings.out_of_stock
+        if zone in ("", known)
+        and known not in (*call.cloud.settings.out_of_stock, *call.cloud.settings.not_sold)
     ]
     return {"AvailableZones": zones}
 
@@ -70,12 +71,13 @@ def describe_available_classes(call: Call) -> Answer:
     parameters = call.parameters
     for name in ("RegionId", "ZoneId", "Engine", "EngineVersion"):
         parameters.text(name)
-    if parameters.get("ZoneId") not in call.cloud.zones():
+    zone = parameters.get("ZoneId")
+    if zone not in call.cloud.zones():
         raise ApiError(400, "InvalidZoneId.NotSupported", "The specified zone is not supported.")
     storage_type = parameters.text("DBInstanceStorageType")
     category = parameters.text("Category")
     low, high = catalog.STORAGE_RANGES.get(storage_type, (0, 0))
-    sold_out = set(call.cloud.settings.out_of_stock)
+    missing = {*call.cloud.settings.out_of_stock, *call.cloud.settings.not_sold}
     classes = [
         {
             "DBInstanceClass": found.code,
@@ -89,7 +91,7 @@ def describe_available_classes(call: Call) -> Answer:
         if found.engine == parameters.get("Engine")
         and found.category == category
         and storage_type in found.storage_types
-        and not {found.code, parameters.get("ZoneId")} & sold_out
+        and not {found.code, zone, f"{zone}/{found.code}"} & missing
     ]
     return {"DBInstanceClasses": classes}
 

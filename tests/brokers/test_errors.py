@@ -52,7 +52,7 @@ from alibroker.brokers.api import Failed, TryAgainError
         ("AccessDenied", Kind.DENIED),
         ("Pay.InsufficientBalance", Kind.QUOTA),
         ("InsufficientBalance", Kind.QUOTA),
-        ("InsufficientResourceCapacity", Kind.QUOTA),
+        ("InsufficientResourceCapacity", Kind.PLACE),
         ("LimitExceeded.User", Kind.QUOTA),
         ("AccountLimitExceeded", Kind.QUOTA),
         ("TooManyBuckets", Kind.QUOTA),

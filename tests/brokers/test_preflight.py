@@ -151,6 +151,15 @@ def test_what_is_sold_out_is_found_plan_by_plan(
     assert sandbox.empty
 
 
+def test_a_plan_that_another_zone_has_is_well(
+    environment: dict[str, str], sandbox: Sandbox
+) -> None:
+    sandbox.settings(out_of_stock=["cn-hangzhou-h"])
+    found = checks(environment, "rds")
+    assert not wrong(found)
+    assert "in cn-hangzhou-i" in found["RDS: plan alibaba-cloud-rds-mysqldb rds-self-define"].detail
+
+
 def test_no_call_is_lost_to_a_limit_of_calls(environment: dict[str, str], sandbox: Sandbox) -> None:
     sandbox.fault("CreateDBInstance", "error", code="Throttling.User", status=400)
     sandbox.fault("DeleteAccount", "error", code="Throttling.User", status=400)

@@ -83,17 +83,20 @@ OWN: Final[dict[str, dict[str, str | None]]] = {
         "InsufficientBalance": "balance",
         "Pay.InsufficientBalance": "balance",
         "Order.NoRealNameAuthentication": "real-name",
-        "InsufficientResourceCapacity": "out of stock",
-        "OperationDenied.ZoneResource": "out of stock",
+        # Another zone, or another vSwitch, may have it.
+        "InsufficientResourceCapacity": LATER,
+        "OperationDenied.ZoneResource": LATER,
+        "InvalidZoneId.NotSupported": LATER,
+        "InvalidZone.NotSupportedForStorageType": LATER,
+        "ZoneId.NotMatchWithCategory": LATER,
+        "VswitchIpExhausted": LATER,
         "QuotaExceed.DBInstance": "limit",
         "NumberExceed.Tags": "limit",
-        "VswitchIpExhausted": "vSwitch",
         "ServiceLinkedRole.NotExist": "service-linked role",
         **{
             code: code
             for code in (
-                *("InvalidZoneId.NotSupported", "InvalidZone.NotSupportedForStorageType"),
-                *("ZoneId.NotMatchWithCategory", "InvalidEssdStorageSize"),
+                "InvalidEssdStorageSize",
                 *("InvalidDBInstanceClass.Malformed", "InvalidDBInstanceClass.Offline"),
                 *("UnsupportedClassCode", "InvalidEngineVersion.Malformed"),
                 *("InvalidSecurityIPList.Format", "InvalidVSwitchId.Format"),

@@ -86,6 +86,7 @@ def test_the_inventory_and_the_log_have_no_secrets(fresh: Any) -> None:
                 "name": "app1",
                 "type": "Normal",
                 "status": "Available",
+                "description": "",
                 "grants": {"db1": "ReadWrite"},
             }
         ],

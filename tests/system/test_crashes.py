@@ -195,6 +195,45 @@ def test_the_broker_is_killed_at_every_call(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("call", "skip"),
+    [
+        ("CreateDBInstance", 0),
+        ("DescribeAvailableClasses", 0),
+        ("CreateDBInstance", 1),
+        ("DescribeDBInstances", 0),
+    ],
+    ids=["refused order", "what is sold", "order elsewhere", "search before that"],
+)
+def test_a_refused_zone_leads_to_one_instance_elsewhere_whatever_dies(
+    world: World, call: str, skip: int, when: str
+) -> None:
+    instance = new_id()
+    world.kill_worker()  # it remembers for a while which zones have refused
+    world.sandbox.control("PUT", "settings", {"out_of_stock": ["cn-hangzhou-h"]})
+    if call == "DescribeDBInstances":
+        # An order whose answer is lost: then it is looked for what it bought.
+        world.sandbox.control("POST", "faults", {"action": "CreateDBInstance", "kind": "reset"})
+    fault = world.sandbox.control(
+        "POST",
+        "faults",
+        {"action": call, "kind": "hang", "when": when, "seconds": 30, "skip": skip},
+    )
+    try:
+        assert start(world, "rds", "provision", instance) == 202
+        eventually(lambda: world.sandbox.control("GET", f"faults/{fault['id']}")["hit"])
+
+        world.kill_worker()
+
+        assert world.end("provision", instance) == "succeeded"
+    finally:
+        world.sandbox.control("PUT", "settings", {"out_of_stock": []})
+    (found,) = world.inventory()["instances"]
+    assert found["zone"] == "cn-hangzhou-i"
+    clean_up(world, "rds", instance, "provision")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_a_refused_bind_takes_its_database_back_whatever_dies(world: World, when: str) -> None:
     instance = new_id()
     before(world, "postgres", "bind", instance)
