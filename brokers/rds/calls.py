@@ -25,7 +25,7 @@ from aliyunsdkrds.request.v20140815.TagResourcesRequest import TagResourcesReque
 
 from alibroker.brokers.alibabacloud.client import CloudClient, common_request
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
-from alibroker.brokers.rds.order import Order
+from alibroker.brokers.rds.order import Order, category_of
 
 _PAGE_SIZE: Final = 100  # the most that DescribeDBInstances returns at once
 _NETWORKS: Final = 50  # the most that DescribeVpcs and DescribeVSwitches return at once
@@ -198,19 +198,30 @@ class RdsCalls:
         request.set_Tags([{"Key": key, "Value": value} for key, value in tags.items()])
         self._cloud.call(request)
 
-    def modify_spec(self, instance_id: str, order: Order, previous: Order) -> None:
-        """Change class and storage (ModifyDBInstanceSpec); there is no client token."""
+    def modify_spec(self, item: Item, order: Order, previous: Order) -> None:
+        """Change class and storage (ModifyDBInstanceSpec); there is no client token.
+
+        All of them are always said, as Terraform does: a new kind of disk and SQL Server need that.
+        What is not to change is said as the instance has it, whatever its plan says by now.
+        """
         request = ModifyDBInstanceSpecRequest()
-        request.set_DBInstanceId(instance_id)
+        request.set_DBInstanceId(item["DBInstanceId"])
         request.set_PayType("Postpaid")
         request.set_EffectiveTime("Immediate")
+        instance_class, category = str(item["DBInstanceClass"]), str(item.get("Category") or "")
         if order.instance_class != previous.instance_class:
-            request.set_DBInstanceClass(order.instance_class)
-            request.set_Category(order.category)
-        if order.storage != previous.storage or order.storage_type != previous.storage_type:
-            request.set_DBInstanceStorage(order.storage)
+            instance_class, category = order.instance_class, order.category
+        request.set_DBInstanceClass(instance_class)
+        category = category or category_of(instance_class)
+        # CreateDBInstance writes it small.
+        request.set_Category("Cluster" if category == "cluster" else category)
+        grows = order.storage != previous.storage
+        request.set_DBInstanceStorage(order.storage if grows else int(item["DBInstanceStorage"]))
+        storage_type = str(item.get("DBInstanceStorageType") or "")
         if order.storage_type != previous.storage_type:
-            request.set_DBInstanceStorageType(order.storage_type)
+            storage_type = order.storage_type
+        if storage_type:
+            request.set_DBInstanceStorageType(storage_type)
         self._cloud.call(request)
 
     def set_allow_list(self, instance_id: str, allow_list: str) -> None:

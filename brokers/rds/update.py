@@ -219,7 +219,7 @@ class Update:
         if attempts >= _ATTEMPTS:
             return self._revert(work, "Alibaba Cloud did not change the database", repeatable=True)
         try:
-            self._calls.modify_spec(work.resource["instance_id"], wanted, previous)
+            self._calls.modify_spec(item, wanted, previous)
         except CloudError as error:
             if error.kind in _ENDS:
                 return self._revert(work, str(error), repeatable=_repeatable(error))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DELETING_SECONDS = (20.0, 60.0)
 CHANGING_SECONDS = (120.0, 300.0)
+_EDITIONS = ("Basic", "HighAvailability", "AlwaysOn", "Cluster", "Finance")
 _TASKS = {
     "DBInstanceClassChanging": "ModifyDBInstanceSpec",
     "SSL_MODIFYING": "ModifyDBInstanceSSL",
@@ -193,6 +194,13 @@ def modify_db_instance_spec(call: Call) -> Answer:
     parameters.choice("EffectiveTime", ("Immediate", "MaintainTime", "ScheduleTime"), "Immediate")
     if "DBInstanceClass" not in parameters and "DBInstanceStorage" not in parameters:
         raise missing("DBInstanceClass")
+    if "Category" in parameters:
+        parameters.choice("Category", _EDITIONS)
+    elif instance.engine == "SQLServer":
+        raise missing("Category")
+    if parameters.get("DBInstanceStorageType", instance.storage_type) != instance.storage_type:
+        for name in ("DBInstanceClass", "DBInstanceStorage"):
+            parameters.text(name)
     demand_running(instance, call.now)
     found = catalog.CLASSES.get(parameters.get("DBInstanceClass", instance.class_code))
     if found is None or found.engine != instance.engine:

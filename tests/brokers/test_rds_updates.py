@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SMALL = "rds-edc2badc-d93b-4d9c-9d8e-da2f1c8c3e1c"
 LARGE = "rds-edc2badc-d93b-4d9c-9d8e-da2f1c8c3e1d"
 SELF_DEFINE = "rds-edc2badc-d93b-4d9c-9d8e-da2f1c8c3e1e"
+SQLSERVER = "rds-0e3189ad-a62f-52e3-802c-e025ed325314"
 ALL = {"Storage": 60, "Class": "mysql.n2.large.2c", "AllowedIPs": ["10.0.0.0/8"]}
 
 
@@ -75,6 +76,43 @@ def test_another_plan_is_another_class(rds: Drive, sandbox: Sandbox) -> None:
     (found,) = sandbox.databases
     assert (found["id"], found["class"]) == (before, "mysql.n2.medium.2c")
     assert driver.bind("i", "b").credentials["host"]
+    driver.deprovision("i")
+
+
+@pytest.mark.parametrize(
+    ("plan", "chosen", "changes"),
+    [
+        (SQLSERVER, {}, {"Storage": 200}),  # its edition has to be named
+        (SELF_DEFINE, {"Class": "mysql.n2.small.xc"}, {"Storage": 200}),  # which is spelt otherwise
+        (SELF_DEFINE, {}, {"StorageType": "general_essd"}),  # takes class and storage as they are
+    ],
+)
+def test_an_order_for_a_change_says_all_that_the_cloud_wants_to_know(
+    rds: Drive, sandbox: Sandbox, plan: str, chosen: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    driver = rds()
+    driver.provision("i", plan, **chosen)
+    (before,) = sandbox.databases
+    operation = driver.update("i", **changes)
+    assert isinstance(operation.end, Succeeded), operation.steps
+    (found,) = sandbox.databases
+    assert found["class"] == before["class"]
+    assert sandbox.calls()["rds:ModifyDBInstanceSpec"] == 1
+    driver.deprovision("i")
+
+
+def test_a_class_that_the_plan_says_by_now_comes_with_no_other_change(
+    rds: Drive, sandbox: Sandbox
+) -> None:
+    driver = rds()
+    driver.provision("i", SELF_DEFINE)
+    (before,) = sandbox.databases
+    plan = next(plan for one in driver.broker.offerings() for plan in one.plans if plan.id == SMALL)
+    driver.instances["i"].plan_id = plan.id
+    assert plan.settings["instance_class"] != before["class"]
+    assert isinstance(driver.update("i", Storage=200).end, Succeeded)
+    (found,) = sandbox.databases
+    assert (found["class"], found["storage"]) == (before["class"], 200)
     driver.deprovision("i")
 
 
