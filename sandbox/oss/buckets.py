@@ -45,7 +45,8 @@ def list_buckets(call: Call) -> Response:
             "IsTruncated": "true",
             "NextMarker": names[limit - 1],
         }
-    rows = [_listed(call, call.cloud.buckets[name]) for name in names[:limit]]
+    shown = [call.cloud.buckets[name] for name in names[:limit]]
+    rows = [{**_described(call, one), "Region": region_of(call.cloud, one)} for one in shown]
     return document("ListAllMyBucketsResult", {**answer, "Buckets": {"Bucket": rows}})
 
 
@@ -142,8 +143,10 @@ def get_bucket_info(call: Call) -> Response:
     if "encryption" in bucket.configurations:
         root = xml.parse(bucket.configurations["encryption"].encode())
         rule = {"SSEAlgorithm": root.findtext(".//SSEAlgorithm") or "AES256"}
+        if key := root.findtext(".//KMSMasterKeyID"):
+            rule["KMSMasterKeyID"] = key
     description: dict[str, object] = {
-        **_listed(call, bucket),
+        **_described(call, bucket),
         "DataRedundancyType": bucket.redundancy,
         "BlockPublicAccess": str(bucket.block_public_access).lower(),
         "Owner": _owner(bucket.owner),
@@ -267,7 +270,7 @@ def _owner(account: str) -> dict[str, str]:
     return {"ID": account, "DisplayName": account}
 
 
-def _listed(call: Call, bucket: Bucket) -> dict[str, object]:
+def _described(call: Call, bucket: Bucket) -> dict[str, object]:
     region = region_of(call.cloud, bucket)
     return {
         "CreationDate": xml.timestamp(bucket.created),
@@ -275,7 +278,6 @@ def _listed(call: Call, bucket: Bucket) -> dict[str, object]:
         "IntranetEndpoint": f"oss-{region}-internal.aliyuncs.com",
         "Location": f"oss-{region}",
         "Name": bucket.name,
-        "Region": region,
         "StorageClass": bucket.storage_class,
     }
 

@@ -170,7 +170,6 @@ def list_multipart_uploads(call: Call) -> Response:
                 {
                     "Key": encoded(upload.key, encoding),
                     "UploadId": upload.id,
-                    "StorageClass": upload.storage_class,
                     "Initiated": xml.timestamp(upload.initiated),
                 }
                 for upload in cut

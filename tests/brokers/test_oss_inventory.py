@@ -187,10 +187,10 @@ def test_a_change_behind_the_back_shows(oss: Drive, sandbox: Sandbox) -> None:
 def test_an_update_keeps_record_and_cloud_alike(oss: Drive, sandbox: Sandbox) -> None:
     driver = oss()
     driver.provision("i", DEFAULT)
-    driver.update("i", SELF_DEFINE, ACL="public-read", Versioning=True, Encryption="AES256")
+    changed = {"ACL": "public-read", "Versioning": True, "Encryption": "KMS", "KmsKeyId": "key-1"}
+    driver.update("i", SELF_DEFINE, **changed)
     (found,) = inventory(driver)["OSS bucket"]
-    assert found.plan_id == SELF_DEFINE
-    assert found.parameters == {"ACL": "public-read", "Versioning": True, "Encryption": "AES256"}
+    assert (found.plan_id, found.parameters) == (SELF_DEFINE, changed)
     record = driver.resource("i")
     assert {key: record[key] for key in found.resource} == found.resource
     driver.deprovision("i")
