@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import requests
 from drawers import Drawer, DrawerBroker
 from waiting import eventually
 from world import USER, World
@@ -16,6 +18,7 @@ from world import USER, World
 from alibroker.actors.settings import EngineSettings
 from alibroker.cli import login
 from alibroker.cli.main import main
+from alibroker.cli.processes import free_port
 from alibroker.http.settings import EdgeSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,6 +111,41 @@ def anchors(page: Path) -> set[str]:
     """Return what a page's headings are linked by."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_running_it_for_real_takes_no_more_than_the_page_says(tmp_path: Path) -> None:
+    script = block("sh", "gunicorn")
+    assert "\nmake install etcd " in f"\n{script}"
+    script = re.sub(r"^make install etcd .*\n", "", script).replace("=…", "=a-long-word")
+    script = script.replace(".venv/bin/gunicorn", "exec .venv/bin/gunicorn")
+    script = script.replace(".venv/", f"{sys.prefix}/")
+    bind = f"127.0.0.1:{free_port()}"
+    # There is no cloud here, so the check that comes first fails.
+    process = subprocess.Popen(
+        ["sh", "-c", script],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "ALIBROKER_BIND": bind,
+            "ALIBROKER_DATA_DIR": str(tmp_path / "data"),
+            "ALIBROKER_CLOUD_ENDPOINT": "http://127.0.0.1:9",
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        eventually(lambda: answers(f"http://{bind}/readyz"), timeout=60)
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=10).ok
+    except requests.ConnectionError:
+        return False
 
 
 def test_the_first_database_with_curl_pasted_as_it_stands(tmp_path: Path) -> None:
