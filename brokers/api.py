@@ -263,12 +263,27 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator has to change; empty if nothing."""
 
 
+class Price(msgspec.Struct, frozen=True):
+    """What an instance costs in an hour."""
+
+    amount: float
+    currency: str
+
+
 @runtime_checkable
 class Preflight(Protocol):
     """What a broker offers besides, if its cloud can be asked beforehand what would go wrong."""
 
     def preflight(self) -> Iterable[Check]:
         """Look at all that instances and bindings will need; changes and costs nothing."""
+        ...
+
+    def price(self, plan_id: str) -> Price | None:
+        """Return what an instance of the plan costs; None if the cloud does not say.
+
+        Raises:
+            TryAgainError: The cloud cannot be asked now.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import click
 import msgspec
@@ -15,6 +16,7 @@ from alibroker.brokers.contract import Plugin
 from alibroker.brokers.documents import CatalogError
 from alibroker.brokers.loading import PluginError, load_brokers
 from alibroker.cli.listing import laid_out, terminal_width
+from alibroker.cli.spend import spend
 
 _TITLES = ("State", "What", "Seen, and remedy")
 
@@ -22,13 +24,30 @@ _TITLES = ("State", "What", "Seen, and remedy")
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--quiet", is_flag=True, help="Show only what is not right.")
-def check(*, as_json: bool, quiet: bool) -> None:
+@click.option("--spend", "spends", is_flag=True, help="Then have real instances live, and pay.")
+@click.option("--plan", "plans", multiple=True, help="Of which plan; else the cheapest ones.")
+@click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Write this file.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def check(
+    *,
+    as_json: bool,
+    quiet: bool,
+    spends: bool,
+    plans: tuple[str, ...],
+    record: Path | None,
+    yes: bool,
+) -> None:
     """Ask the cloud, before the first provision, whether it will work.
 
     Reads the settings that the broker itself reads, changes nothing and costs nothing: whose the
     credentials are and what they may do, region, endpoints, network, limits, and every plan, which
     the cloud checks as an order and does not carry out. Exit code 1 if anything is wrong.
+
+    With --spend an instance of a plan of each service is then created, bound, changed and deleted,
+    and what that took is shown. A record of it can be held against the sandbox: alibroker compare.
     """
+    if (plans or record or yes) and not spends:
+        raise click.UsageError("--plan, --record and --yes go with --spend")
     found: dict[str, Check] = {}
     with Console(stderr=True).status("Asking Alibaba Cloud") as status:
         for one in _checks():
@@ -41,6 +60,8 @@ def check(*, as_json: bool, quiet: bool) -> None:
     else:
         _print(shown, found)
     if any(one.state is CheckState.FAILED for one in found.values()):
+        raise SystemExit(1)
+    if spends and not spend(plans, record, yes=yes):
         raise SystemExit(1)
 
 

@@ -97,6 +97,12 @@ class Buckets:
             CloudError: It did not end well, or was not sent because of our own rate limit.
         """
         self._cloud.admit("oss", action)
+        if self._cloud.transcript is None:
+            return self._call(action, function, *args, **kwargs)
+        with self._cloud.transcript.call("oss", action, {}):
+            return self._call(action, function, *args, **kwargs)
+
+    def _call(self, action: str, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
         bucket = self._cloud.limiter.bucket("oss", action)
         try:
             result = function(*args, **kwargs)

@@ -21,6 +21,7 @@ from alibroker.brokers.alibabacloud.credentials import (
 )
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind, cloud_error, lost
 from alibroker.brokers.alibabacloud.rates import RateLimitedError, RateLimiter
+from alibroker.brokers.alibabacloud.transcript import Transcript, shape
 
 CONNECT_TIMEOUT: Final = 5
 READ_TIMEOUT: Final = 10
@@ -67,6 +68,8 @@ class CloudClient:
         self.endpoint = endpoint
         self.credentials = credentials
         self.limiter = limiter
+        self.transcript: Transcript | None = None
+        """Where calls are noted, if anywhere."""
         self._lock = threading.Lock()
         self._client: tuple[Credentials, AcsClient] | None = None
 
@@ -82,13 +85,23 @@ class CloudClient:
         """
         product, action = request.get_product(), request.get_action_name()
         self.admit(product.lower(), action)
+        if self.transcript is None:
+            return self._call(request, secrets or {})
+        parameters = {**request.get_query_params(), **(secrets or {})}
+        with self.transcript.call(product, action, parameters) as call:
+            answer = self._call(request, secrets or {})
+            call.answer = shape(answer)
+            return answer
+
+    def _call(self, request: AcsRequest, secrets: Mapping[str, str]) -> dict[str, Any]:
+        product, action = request.get_product(), request.get_action_name()
         try:
             credentials = self.credentials.get()
         except CredentialsError as error:
             raise cloud_error(
                 product=product, action=action, code="Credentials", message=str(error)
             ) from error
-        for name, value in (secrets or {}).items():
+        for name, value in secrets.items():
             request.add_body_params(name, value)
         self._address(request)
         try:

@@ -12,7 +12,7 @@ from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.alibabacloud.endpoints import Endpoints
 from alibroker.brokers.alibabacloud.errors import ends_operation
 from alibroker.brokers.alibabacloud.settings import CloudSettings
-from alibroker.brokers.api import Check, Found, Json, ServiceOffering, Step, Work
+from alibroker.brokers.api import Check, Found, Json, Price, ServiceOffering, Step, Work
 from alibroker.brokers.offerings import load_offerings
 from alibroker.brokers.oss.bindings import Bindings, pause
 from alibroker.brokers.oss.instances import Instances
@@ -76,6 +76,11 @@ class OssBroker:
     def preflight(self) -> Iterable[Check]:
         """Look at endpoints, limits and permissions, without changing anything."""
         return self._preflight.checks()
+
+    def price(self, plan_id: str) -> Price | None:
+        """Return None: what is in a bucket is billed, and not the bucket."""
+        del plan_id
+        return None
 
     def offerings(self) -> Sequence[ServiceOffering]:
         """Return what the catalog file says."""

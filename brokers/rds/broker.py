@@ -11,7 +11,7 @@ from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind, ends_operation, failed
 from alibroker.brokers.alibabacloud.naming import OWNER_TAG
 from alibroker.brokers.alibabacloud.settings import CloudSettings, read_flag
-from alibroker.brokers.api import Check, Found, Json, ServiceOffering, Step, Work
+from alibroker.brokers.api import Check, Found, Json, Price, ServiceOffering, Step, Work
 from alibroker.brokers.offerings import load_offerings
 from alibroker.brokers.overlay import read_overlay
 from alibroker.brokers.rds.account_calls import AccountCalls
@@ -96,6 +96,10 @@ class RdsBroker:
     def preflight(self) -> Iterable[Check]:
         """Look at plans, network and permissions, without changing or buying anything."""
         return self._preflight.checks()
+
+    def price(self, plan_id: str) -> Price | None:
+        """Ask what an instance of the plan costs (DescribePrice)."""
+        return self._preflight.price(plan_id)
 
     def offerings(self) -> Sequence[ServiceOffering]:
         """Return what the catalog file says."""

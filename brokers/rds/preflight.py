@@ -22,7 +22,7 @@ from alibroker.brokers.alibabacloud.preflight import (
     refused,
 )
 from alibroker.brokers.alibabacloud.settings import CloudSettings
-from alibroker.brokers.api import NOTHING, Check, CheckState, ServiceOffering
+from alibroker.brokers.api import NOTHING, Check, CheckState, Price, ServiceOffering
 from alibroker.brokers.rds.calls import Item, RdsCalls
 from alibroker.brokers.rds.networks import Networks, PlacementError
 from alibroker.brokers.rds.order import Order, order_fault, read_order
@@ -147,6 +147,31 @@ class RdsPreflight:
                 if not plan.hidden:
                     order = read_order(plan.settings, NOTHING, self._settings)
                     yield self._plan(f"RDS: plan {offering.name} {plan.name}", order)
+
+    def price(self, plan_id: str) -> Price | None:
+        """Return what an instance of the plan costs in an hour; None if the cloud does not say."""
+        plans = {plan.id: plan for offering in self._offerings for plan in offering.plans}
+        order = read_order(plans[plan_id].settings, NOTHING, self._settings)
+        request = common_request(
+            "Rds",
+            "DescribePrice",
+            CommodityCode="bards",
+            Engine=order.engine,
+            EngineVersion=order.engine_version,
+            DBInstanceClass=order.instance_class,
+            DBInstanceStorage=str(order.storage),
+            DBInstanceStorageType=order.storage_type,
+            PayType="Postpaid",
+            Quantity="1",
+            OrderType="BUY",
+        )
+        if order.zone_id:
+            request.add_query_param("ZoneId", order.zone_id)
+        try:
+            found = self._cloud.call(request).get("PriceInfo") or {}
+            return Price(float(found["TradePrice"]), str(found.get("Currency") or ""))
+        except (CloudError, KeyError, ValueError):
+            return None
 
     def _region(self) -> Check:
         subject = "RDS: region"

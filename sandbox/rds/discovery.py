@@ -96,6 +96,27 @@ def describe_available_classes(call: Call) -> Answer:
     return {"DBInstanceClasses": classes}
 
 
+def describe_price(call: Call) -> Answer:
+    """Tell what an instance costs in an hour: more for more cores and more storage."""
+    parameters = call.parameters
+    parameters.choice("CommodityCode", ("bards", "bards_intl"))
+    for name in ("Engine", "EngineVersion", "Quantity"):
+        parameters.text(name)
+    found = catalog.CLASSES.get(parameters.text("DBInstanceClass"))
+    if found is None:
+        raise ApiError(400, "InvalidDBInstanceClass.Format", "The specified class is not valid.")
+    storage = int(parameters.text("DBInstanceStorage"))
+    price = round(0.2 * found.cores + 0.001 * storage, 3)
+    return {
+        "PriceInfo": {
+            "Currency": "CNY",
+            "OriginalPrice": price,
+            "DiscountPrice": 0.0,
+            "TradePrice": price,
+        }
+    }
+
+
 def list_classes(call: Call) -> Answer:
     """List every class; all values are texts."""
     parameters = call.parameters

@@ -68,6 +68,7 @@ _ACTIONS = {
     "DescribeRegions": discovery.describe_regions,
     "DescribeAvailableZones": discovery.describe_available_zones,
     "DescribeAvailableClasses": discovery.describe_available_classes,
+    "DescribePrice": discovery.describe_price,
     "ListClasses": discovery.list_classes,
 }
 

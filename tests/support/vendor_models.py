@@ -137,8 +137,11 @@ def _values(comment: str) -> frozenset[str]:
     found = set(re.findall(r"`([\w.-]+)`", first))
     for line in more.splitlines():
         bullet = _BULLET.match(line)
-        if bullet and not line.startswith(("**For ", ">")):
-            found.add(bullet[1] or bullet[2])
+        if bullet is None or line.startswith(("**For ", ">")):
+            continue
+        if re.search(r"\*\*[\w.-]+\*\*", line[bullet.end() :].partition(":")[2]):
+            return frozenset()  # values for what the line begins with, and for that only
+        found.add(bullet[1] or bullet[2])
     # A range is no enumeration.
     if re.search(r"\*\* to \*\*|`? to `?\d", first) or len(found) == 1:
         return frozenset()
