@@ -16,11 +16,13 @@ from alibroker.actors.settings import EngineSettings, SettingsError, read_settin
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.catalog import CatalogError
 from alibroker.brokers.loading import PluginError, load_brokers
+from alibroker.http.addresses import Addresses
 from alibroker.http.authentication import Authentication
 from alibroker.http.bindings import ServiceBinding, ServiceBindingOperation
 from alibroker.http.catalog import CatalogResource
 from alibroker.http.ending import BOOT_ERROR, end_process
 from alibroker.http.errors import OsbError, render_defect, render_http_error, render_osb_error
+from alibroker.http.guesses import Guesses
 from alibroker.http.headers import Conversation, RequestIdentity
 from alibroker.http.health import Alive, Ready
 from alibroker.http.instances import ServiceInstance, ServiceInstanceOperation
@@ -61,7 +63,7 @@ def create_app(
     """
     settings = settings or EdgeSettings()
     app = _app(
-        Authentication(users, operators or {}),
+        _authentication(users, operators or {}, settings),
         Gate(lambda: system.view.complete),
         Ready(system.problems, system.warnings),
         Conversation(settings.missing_version),
@@ -75,6 +77,13 @@ def create_app(
     app.add_route(_BINDING, ServiceBinding(system, settings))
     app.add_route(_BINDING + "/last_operation", ServiceBindingOperation(system, settings))
     return app
+
+
+def _authentication(
+    users: Mapping[str, str], operators: Mapping[str, str], settings: EdgeSettings
+) -> Authentication:
+    guesses = Guesses(settings.wrong_passwords)
+    return Authentication(users, operators, guesses, Addresses(settings.proxies()))
 
 
 def _app(authentication: Authentication, gate: Gate, ready: Ready, *middleware: Any) -> App:
@@ -127,7 +136,7 @@ def _configured_app() -> Deployment:
     )
     deployment = Deployment(
         _app(
-            Authentication(users, operators),
+            _authentication(users, operators, edge),
             Gate(lambda: False),
             Ready(lambda: [lifespan.waits_for]),
             lifespan,

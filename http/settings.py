@@ -12,6 +12,8 @@ import msgspec
 
 from alibroker.actors.settings import Count, Seconds, SettingsError, variable
 from alibroker.brokers.texts import slip_in
+from alibroker.http.addresses import Network, networks
+from alibroker.http.guesses import FREE
 
 
 class MissingVersion(enum.IntEnum):
@@ -55,6 +57,10 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable):
     """Key of the certificate (PEM file)."""
     users_file: Path | None = None
     """File with more of them, a line each: `name:password`."""
+    wrong_passwords: Count = FREE
+    """Wrong passwords a minute, for a name from an address, after which guessing is slowed down."""
+    trusted_proxies: str = ""
+    """Addresses or networks, with commas in between, of proxies whose `X-Forwarded-For` is true."""
     missing_version: MissingVersion = MissingVersion.PRECONDITION_FAILED
     """Status for a request without `X-Broker-API-Version`: 412 or 400."""
     response_timeout: Seconds = 55.0
@@ -74,6 +80,17 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable):
             return {}
         url = self.dashboard_url.replace("{instance_id}", quote(instance_id, safe=""))
         return {"dashboard_url": url.replace("{service_id}", quote(service_id, safe=""))}
+
+    def proxies(self) -> tuple[Network, ...]:
+        """Return the networks of the trusted proxies.
+
+        Raises:
+            SettingsError: One is none.
+        """
+        try:
+            return networks(self.trusted_proxies)
+        except ValueError as ex:
+            raise SettingsError(f"ALIBROKER_TRUSTED_PROXIES: {ex}") from None
 
     def operators(self) -> dict[str, str]:
         """Return the operators' passwords by user name.

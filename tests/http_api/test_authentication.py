@@ -12,7 +12,7 @@ import pytest
 from drawers import PLAN, SERVICE, Drawer
 
 from alibroker.actors.system import BrokerSystem
-from alibroker.http import authentication
+from alibroker.http import authentication, guesses
 from alibroker.http.openapi import openapi_document
 from alibroker.http.settings import EdgeSettings
 
@@ -73,7 +73,7 @@ Send = Callable[..., Any]
 
 @pytest.fixture(autouse=True)
 def _no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authentication, "DELAY_EACH", 0.0)
+    monkeypatch.setattr(guesses, "LONGEST", 0.0)
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ CHUNKED = b"Transfer-Encoding: chunked"
 OFFER = f'"service_id":"{SERVICE}","plan_id":"{PLAN}"'.encode()
 BODY = b"{%s,%s}" % (OFFER, b'"organization_guid":"o","space_guid":"s"')
 UPGRADE = (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13")
+GUESSER = "127.0.0.2"
+"""Another address of this machine."""
 MOST_GROWTH = 50 * 2**20
 """Bytes by which the worker may have grown in the end."""
 
@@ -118,6 +120,10 @@ OF_THE_BROKER = {
             b"GET", b"//v2/catalog", b"Host: a", b"Authorization: " + AUTHORIZATION, usual=False
         ),
         412,
+    ),
+    "an absolute target without credentials": (
+        request(b"GET", b"http://localhost/v2/catalog", b"Host: a", usual=False),
+        401,
     ),
     "several slashes": (put(b"{}", target=b"//" + INSTANCE), 400),
     "another content type": (
@@ -224,7 +230,8 @@ def test_a_flood_of_headers_takes_little_and_gives_it_back(server: DrawerServer)
             with suppress(ConnectionError):
                 wire.send(b"GET /v2/catalog HTTP/1.1\r\nX-A: " + b"a" * 30_000)
                 wire.send(b"\r\nX-B: " + b"a" * (length - 30_000))
-        assert_well(server)
+        # It has 60 MB to look through.
+        assert_well(server, within=5)
         # Kept, they would be 60 MB and more.
         assert worker.memory_info().rss - before < MOST_GROWTH
     eventually(lambda: worker.memory_info().rss - before < MOST_GROWTH / 2, timeout=30)
@@ -483,31 +490,35 @@ def test_guessing_is_slow_and_hurts_nobody_else(
 ) -> None:
     with drawer_server(tmp_path_factory.mktemp("guessing")) as server:
         guesses, own = asyncio.run(guess(server.port, 500))
+        log = server.log.read_text()
     statuses = [status for status, _ in guesses]
     assert set(statuses) == {401, 429}
-    assert statuses.count(401) >= 256
-    assert statuses.count(429) >= 100
+    assert 20 <= statuses.count(401) < 100
     assert all(status == 200 for status, _ in own)
     # Not the slowest: a busy machine delays anybody now and then, the broker only who guesses.
-    slowed = sorted(seconds for status, seconds in guesses if status == 401)
-    assert statistics.median(seconds for _, seconds in own) < slowed[len(slowed) // 2] / 2
+    slowest = max(seconds for status, seconds in guesses if status == 401)
+    assert statistics.median(seconds for _, seconds in own) < slowest / 2
+    assert "guesses passwords" in log
+    assert GUESSER in log
 
 
 async def guess(port: int, number: int) -> tuple[list[Any], list[Any]]:
-    """Guess many passwords at once, and look at the catalog meanwhile: status and seconds."""
-    wrong = request(b"GET", b"/v2/catalog", b"Host: a", b"Authorization: Basic eDp5", usual=False)
+    """Guess a platform's password, and be it meanwhile: status and seconds of both."""
+    wrong = b"Authorization: Basic " + b64encode(USER[0].encode() + b":wrong")
+    right = request()
 
-    async def one(data: bytes) -> tuple[int, float]:
+    async def one(data: bytes, address: str) -> tuple[int, float]:
         started = time.monotonic()
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
         writer.write(data)
         line = await reader.readline()
         writer.close()
         return int(line.split()[1]), time.monotonic() - started
 
-    guesses = asyncio.gather(*[one(wrong) for _ in range(number)])
+    data = request(b"GET", b"/v2/catalog", b"Host: a", wrong, usual=False)
+    guesses = asyncio.gather(*[one(data, GUESSER) for _ in range(number)])
     own = []
     while not guesses.done():
-        own.append(await one(request()))
+        own.append(await one(right, "127.0.0.1"))
         await asyncio.sleep(0.02)
     return await guesses, own
