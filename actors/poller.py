@@ -35,6 +35,8 @@ MOST_HANGING = 3
 """Looks at the cloud that may hang before none is taken any more, until one of them comes back."""
 LONGEST = 60.0
 """Seconds that an operation waits at the most whose next step does not wait for the cloud."""
+DEFECT_PAUSE = 1.0
+"""Seconds until the next look after one that had a defect; twice as many after each in a row."""
 
 
 class Poller(Actor):
@@ -63,6 +65,7 @@ class Poller(Actor):
         self._dispatcher = dispatcher
         self._order = itertools.count()
         self._schedule: list[tuple[float, int, int, Wait]] = []
+        self._defects = 0
 
     def receive(self, message: Wait | Tick | Reset) -> None:
         """Keep an operation, or see which are due."""
@@ -134,7 +137,10 @@ class Poller(Actor):
             return {}, ex.after or 0.0
         except ContractError:
             log.exception("%s: defect in observe", self._plugin.name)
-            return {}, 0.0
+            pause = min(LONGEST, DEFECT_PAUSE * 2.0 ** min(self._defects, 10))
+            self._defects += 1
+            return {}, pause
+        self._defects = 0
         return seen, 0.0
 
     def _put_off(self, wait: Wait, looks: int, pause: float) -> None:

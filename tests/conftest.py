@@ -24,6 +24,7 @@ pytest_plugins = ["witness_plugin"]
 
 LONGEST = (
     "test_laboratory.py",
+    "test_bad_plugins.py",
     "test_crashes.py",
     "test_rds_databases.py",
     "test_rules.py",

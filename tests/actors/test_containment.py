@@ -2,91 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
+import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pykka
 import pytest
+from bad_plugins import MISBEHAVIOUR
 from commands import ask, common, ended, provision
 from drawers import Drawer, DrawerBroker
 from waiting import eventually
 
-from alibroker.actors import supervisor, surveyor
+from alibroker.actors import poller, supervisor, surveyor
 from alibroker.actors import system as system_module
 from alibroker.actors.commands import Bind, Provision, Verdict
 from alibroker.actors.records import OperationState, Status
 from alibroker.actors.settings import EngineSettings
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import (
-    Failed,
     InProgress,
     Json,
     Plan,
     ServiceOffering,
     Succeeded,
-    TryAgainError,
     Work,
 )
 from alibroker.etcd.client import Etcd
 from alibroker.etcd.sealing import Sealer
-
-
-class RudeError(BaseException):
-    """Not even an `Exception`, and it cannot say what it is."""
-
-    def __str__(self) -> str:
-        raise KeyboardInterrupt
-
-
-def raising(error: BaseException | type[BaseException]) -> Callable[[], Any]:
-    def act() -> Any:
-        raise error
-
-    return act
-
-
-def endless() -> Any:
-    loop: dict[str, Any] = {}
-    loop["self"] = loop
-    return InProgress(description="Round and round.", state=loop)
-
-
-RUBBISH: Any = object()
-
-MISBEHAVIOUR: dict[str, Callable[[], Any]] = {
-    "SystemExit": raising(SystemExit),
-    "KeyboardInterrupt": raising(KeyboardInterrupt),
-    "CancelledError": raising(asyncio.CancelledError),
-    "GeneratorExit": raising(GeneratorExit),
-    "StopIteration": raising(StopIteration),
-    "MemoryError": raising(MemoryError),
-    "RecursionError": raising(RecursionError),
-    "ActorDeadError": raising(pykka.ActorDeadError()),
-    "BaseException": raising(BaseException),
-    "rude": raising(RudeError),
-    "patience without a reason": raising(TryAgainError(RUBBISH)),
-    "patience for ever": raising(TryAgainError("Wait.", after=math.inf)),
-    "patience for no number": raising(TryAgainError("Wait.", after=math.nan)),
-    "patience into the past": raising(TryAgainError("Wait.", after=-5)),
-    "None": lambda: None,
-    "a number": lambda: 7,
-    "bytes": lambda: b"\xff",
-    "a class": lambda: Succeeded,
-    "an object": object,
-    "no text": lambda: InProgress(description=RUBBISH),
-    "no seconds": lambda: InProgress(description="Soon.", poll_after=RUBBISH),
-    "NaN seconds": lambda: InProgress(description="Soon.", poll_after=math.nan),
-    "endless seconds": lambda: InProgress(description="Soon.", poll_after=math.inf),
-    "negative seconds": lambda: InProgress(description="Soon.", poll_after=-1),
-    "no state": lambda: InProgress(description="Soon.", state=RUBBISH),
-    "endless state": endless,
-    "no facts": lambda: Succeeded(resource=RUBBISH),
-    "no reason": lambda: Failed(reason=RUBBISH),
-    "lone surrogate": lambda: InProgress(description="\ud800"),
-}
 
 
 class BadBroker:
@@ -213,8 +157,9 @@ def test_no_misbehaviour_in_a_step_is_more_than_a_defect(
 
 
 def test_no_misbehaviour_in_an_observation_is_more_than_a_defect(
-    make_both: Callable[..., BrokerSystem], bad: BadBroker
+    make_both: Callable[..., BrokerSystem], bad: BadBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(poller, "DEFECT_PAUSE", 0.0)
     system = make_both()
     assert ask(system, bad_provision("bad", "observe")).verdict is Verdict.STARTED
     for act in MISBEHAVIOUR.values():
@@ -222,6 +167,26 @@ def test_no_misbehaviour_in_an_observation_is_more_than_a_defect(
         before = bad.calls.count("observe")
         eventually(lambda before=before: bad.calls.count("observe") > before)  # type: ignore[misc]
     serves(system, "good")
+    bad.act.clear()
+    assert ended(system, "bad").status is Status.READY
+
+
+def test_a_look_with_a_defect_is_taken_again_later_and_later(
+    make_both: Callable[..., BrokerSystem], bad: BadBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poller, "DEFECT_PAUSE", 0.1)
+    system = make_both()
+    looked: list[float] = []
+
+    def look() -> Any:
+        looked.append(time.monotonic())
+        raise ValueError
+
+    bad.act["observe"] = look
+    ask(system, bad_provision("bad", "observe"))
+    eventually(lambda: len(looked) == 5)
+    pauses = [after - before for before, after in itertools.pairwise(looked)]
+    assert all(pause >= least for pause, least in zip(pauses, (0.1, 0.2, 0.4, 0.8), strict=True))
     bad.act.clear()
     assert ended(system, "bad").status is Status.READY
 
