@@ -36,6 +36,7 @@ class Stage(enum.StrEnum):
     LAST_BINDING = "last binding"
     DELETING = "deleting"
     DELETED = "deleted"
+    CHANGED = "changed plan"
     ORPHAN = "orphan"
     AUDIT = "audit"
 

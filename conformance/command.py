@@ -180,11 +180,10 @@ def conformance(  # noqa: PLR0913 - one for each option
     session = Session(settings)
     try:
         _discover(session, service, plans)
-        stages = closure(
-            [one.stage for one in checks if one.name in selected and one.stage.per_plan]
-        )
+        due = [one for one in checks if one.name in selected and version >= one.since]
+        stages = closure([one.stage for one in due if one.stage.per_plan])
         for subject in session.subjects:
-            instances, bindings = counts(subject.offer, stages)
+            instances, bindings = counts(subject.offer, session.offers, stages)
             say(
                 f"{subject.offer.label}: will create up to {instances} instances "
                 f"and {bindings} bindings, and delete them"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alibroker.conformance.exchange import Exchange, Kind
 
@@ -60,6 +60,13 @@ class Ledger:
             elif kind in DELETIONS and exchange.has(200):
                 # 410 may be wrong, or come before a creation that nobody has seen the end of.
                 self._strike(key)
+
+    def changed(self, instance: str, plan_id: str) -> None:
+        """Take note that an instance has another plan now, which its deletion has to name."""
+        key = (instance, "")
+        with self._lock:
+            if key in self._entries:
+                self._entries[key] = replace(self._entries[key], plan_id=plan_id)
 
     def gone(self, instance: str, binding: str = "") -> None:
         """Take note that it was deleted; an instance takes its bindings along."""

@@ -93,6 +93,18 @@ def others(offers: Collection[Offer], offer: Offer) -> list[Offer]:
     )
 
 
+def rotatable_others(offers: Collection[Offer], offer: Offer) -> list[Offer]:
+    """Return the plans that a bound instance can change to and be rotated in, free ones first."""
+    if not offer.plan_updateable:
+        return []
+    found = [
+        one
+        for one in others(offers, offer)
+        if one.service_id == offer.service_id and one.bindable and one.rotatable
+    ]
+    return sorted(found, key=lambda one: one.plan.get("free") is not True)
+
+
 def objects(value: Any) -> Iterator[dict[str, Any]]:
     """Yield the objects in what should be an array of them."""
     for item in value if isinstance(value, list) else []:

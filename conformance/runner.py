@@ -19,7 +19,7 @@ from alibroker.conformance.progress import Progress, Say
 from alibroker.conformance.results import Outcome, Report, Result
 from alibroker.conformance.session import Session
 from alibroker.conformance.subject import Subject
-from alibroker.conformance.walk import STEPS, CannotError, Step, applies, closure
+from alibroker.conformance.walk import STEPS, CannotError, Step, closure
 
 
 class _StopError(Exception):
@@ -80,8 +80,8 @@ class Runner:
         unreachable: dict[Stage, str] = {}
         for stage in closure(self._stages()):
             step = STEPS[stage]
-            if not applies(subject.offer, stage):
-                self._excuse(stage, subject, Outcome.NOT_APPLICABLE, "the plan is not bindable")
+            if why_not := step.why_not(subject.offer, self._session.offers):
+                self._excuse(stage, subject, Outcome.NOT_APPLICABLE, why_not)
                 continue
             say(f"{subject.offer.label}: {stage}")
             reason = unreachable.get(step.needs, "") if step.needs else ""
@@ -89,10 +89,10 @@ class Runner:
             if reason:
                 unreachable[stage] = reason
                 self._excuse(stage, subject, Outcome.SKIPPED, reason)
+                self._leave(step)
                 continue
             self._run_stage(stage, subject)
-            with self._progress.over(f"leaving {stage}"):
-                step.leave(self._session)
+            self._leave(step)
 
     def _enter(self, step: Step) -> str:
         """Enter a stage; returns why that is not possible, if so."""
@@ -102,6 +102,10 @@ class Runner:
         except CannotError as ex:
             return str(ex)
         return ""
+
+    def _leave(self, step: Step) -> None:
+        with self._progress.over("clearing away"):
+            step.leave(self._session)
 
     def _stages(self) -> set[Stage]:
         return {

@@ -89,6 +89,14 @@ class Subject:
         """Binding with an id that has to be percent-encoded; deleted while it is being made."""
         self.successor = self.bound_to(self.main)
         """Binding that follows the first (rotation)."""
+        self.changing = self.instance()
+        """Its plan is changed."""
+        self.earlier = self.bound_to(self.changing)
+        """Binding of it from before."""
+        self.later = self.bound_to(self.changing)
+        """Binding that follows that one afterwards."""
+        self.bare = self.bound_to(self.changing)
+        """Another, asked for with nothing but its predecessor."""
         self.last = self.bound_to(self.main)
         """Binding that is there when the instance is asked to go."""
 

@@ -8,11 +8,13 @@ from functools import partial
 
 from alibroker.conformance.checks import Stage
 from alibroker.conformance.exchange import Exchange
-from alibroker.conformance.offers import Offer
+from alibroker.conformance.offers import Offer, rotatable_others
 from alibroker.conformance.platform import (
     create,
     finish,
+    note_operation,
     note_request,
+    patch,
     put,
     remove,
     wait_until_idle,
@@ -37,18 +39,26 @@ class Step:
     leave: Callable[[Session], None] = lambda _: None
     instances: int = 0
     bindings: int = 0
-    for_bindings: bool = False
+    why_not: Callable[[Offer, Collection[Offer]], str] = lambda _offer, _offers: ""
+    """Says of a plan, among all others, why it does not have this stage; empty if it has."""
 
 
-def counts(offer: Offer, stages: Collection[Stage]) -> tuple[int, int]:
+def counts(offer: Offer, offers: Collection[Offer], stages: Collection[Stage]) -> tuple[int, int]:
     """Return how many instances and bindings a walk through these stages creates at the most."""
-    steps = [STEPS[stage] for stage in stages if applies(offer, stage)]
+    steps = [STEPS[stage] for stage in stages if not STEPS[stage].why_not(offer, offers)]
     return sum(step.instances for step in steps), sum(step.bindings for step in steps)
 
 
-def applies(offer: Offer, stage: Stage) -> bool:
-    """Tell whether a plan has this stage."""
-    return offer.bindable or not STEPS[stage].for_bindings
+def _not_bindable(offer: Offer, _offers: Collection[Offer]) -> str:
+    return "" if offer.bindable else "the plan is not bindable"
+
+
+def _not_changed(offer: Offer, offers: Collection[Offer]) -> str:
+    if not (offer.bindable and offer.rotatable):
+        return "binding_rotatable is not true"
+    if not rotatable_others(offers, offer):
+        return "the catalog has no other rotatable plan that an instance can change to"
+    return ""
 
 
 def closure(stages: Collection[Stage]) -> list[Stage]:
@@ -165,6 +175,35 @@ def _enter_orphan(session: Session) -> None:
     orphan.requested.append(put(session, orphan, throw_away=True))
 
 
+def _enter_changed(session: Session) -> None:
+    subject = session.subject
+    instance = subject.changing
+    for resource in (instance, subject.earlier):
+        create(session, resource)
+        _succeed(session, resource)
+    other = rotatable_others(session.offers, subject.offer)[0]
+    exchange = patch(session, instance, {**other.ids, "context": subject.context})
+    outcome = exchange.explained
+    if exchange.accepted:
+        note_operation(instance, exchange)
+        outcome = finish(session, instance)
+    if outcome != "succeeded":
+        raise CannotError(f"the plan was not changed to {other.label}: {outcome}")
+    instance.offer = other
+    session.ledger.changed(instance.instance, other.plan_id)
+
+
+def _leave_changed(session: Session) -> None:
+    subject = session.subject
+    for binding in (subject.bare, subject.later, subject.earlier):
+        settle(session, binding)
+        if session.ledger.holds(binding.instance, binding.binding):
+            # It may be known by the plan that the instance has now.
+            binding.offer = subject.changing.offer
+            settle(session, binding)
+    settle(session, subject.changing)
+
+
 def _at_once(session: Session, resource: Resource) -> None:
     exchanges = session.together([partial(put, session, resource)] * AT_ONCE)
     if any(one.needs_asynchrony for one in exchanges):
@@ -207,16 +246,19 @@ STEPS: dict[Stage, Step] = {
     Stage.SYNCHRONOUS: Step(_enter_synchronous, leave=_leave_synchronous, instances=1),
     Stage.CREATING: Step(_enter_creating, instances=1),
     Stage.READY: Step(_enter_ready, Stage.CREATING),
-    Stage.BINDING: Step(_enter_binding, Stage.READY, bindings=1, for_bindings=True),
-    Stage.BOUND: Step(_enter_bound, Stage.BINDING, bindings=3, for_bindings=True),
-    Stage.UNBINDING: Step(_enter_unbinding, Stage.BOUND, for_bindings=True),
-    Stage.UNBOUND: Step(_enter_unbound, Stage.UNBINDING, for_bindings=True),
+    Stage.BINDING: Step(_enter_binding, Stage.READY, bindings=1, why_not=_not_bindable),
+    Stage.BOUND: Step(_enter_bound, Stage.BINDING, bindings=3, why_not=_not_bindable),
+    Stage.UNBINDING: Step(_enter_unbinding, Stage.BOUND, why_not=_not_bindable),
+    Stage.UNBOUND: Step(_enter_unbound, Stage.UNBINDING, why_not=_not_bindable),
     Stage.IDLE: Step(_settle_bindings, Stage.READY),
     Stage.LAST_BINDING: Step(
-        _enter_last_binding, Stage.IDLE, _leave_last_binding, bindings=1, for_bindings=True
+        _enter_last_binding, Stage.IDLE, _leave_last_binding, bindings=1, why_not=_not_bindable
     ),
     Stage.DELETING: Step(_enter_deleting, Stage.IDLE),
     Stage.DELETED: Step(_enter_deleted, Stage.DELETING),
+    Stage.CHANGED: Step(
+        _enter_changed, leave=_leave_changed, instances=1, bindings=3, why_not=_not_changed
+    ),
     Stage.ORPHAN: Step(_enter_orphan, instances=1),
 }
 """In the order in which they are gone through."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from alibroker.conformance.checks import (
     Findings,
     Level,
@@ -15,6 +17,7 @@ from alibroker.conformance.checks import (
 from alibroker.conformance.platform import create, fetch, finish, put
 from alibroker.conformance.rules.applicability import need_retrievable, need_rotatable
 from alibroker.conformance.session import Session
+from alibroker.conformance.subject import Resource
 
 
 @check(
@@ -58,6 +61,47 @@ def both_bindings_are_there(session: Session) -> Findings:
         raise NotApplicableError("there is no second binding")
     yield from unless(fetch(session, subject.first), (200,), "fetching the predecessor")
     yield from unless(fetch(session, subject.successor), (200,), "fetching the successor")
+
+
+@check(
+    "ROT-2",
+    "ROT-4",
+    level=Level.MUST,
+    stage=Stage.CHANGED,
+    since=(2, 17),
+    title="A binding from before a change of plan can be followed by another",
+)
+def earlier_bindings_can_be_rotated(session: Session) -> Findings:
+    """Name the plan that the instance has now, and a binding from before; then ask again."""
+    subject = session.subject
+    body = {**subject.changing.offer.ids, "context": subject.context}
+    yield from _rotated(session, subject.later, body)
+
+
+@check(
+    "ROT-5",
+    level=Level.MAY,
+    stage=Stage.CHANGED,
+    since=(2, 17),
+    title="A rotation need not name service and plan: they are those of the instance",
+)
+def rotation_takes_the_plan_of_the_instance(session: Session) -> Findings:
+    """Name no service and no plan, which not every broker can do without."""
+    yield from _rotated(session, session.subject.bare, {})
+
+
+def _rotated(session: Session, successor: Resource, body: dict[str, Any]) -> Findings:
+    """Let a binding follow the one from before the change of plan, twice in the same way."""
+    successor.body = {**body, "predecessor_binding_id": session.subject.earlier.binding}
+    exchange = create(session, successor)
+    yield from unless(exchange, (201, 202), "bind with a predecessor of the earlier plan")
+    if not exchange.accepted:
+        return
+    outcome = finish(session, successor)
+    if outcome != "succeeded":
+        yield Problem(f"bind with a predecessor of the earlier plan: {outcome}", (exchange,))
+        return
+    yield from unless(put(session, successor), (200,), "the same once more")
 
 
 @check(

@@ -23,8 +23,11 @@ ECHO = "X-Broker-API-Request-Identity"
 class ModelBroker:
     """The WSGI application."""
 
-    def __init__(self, fault: str = "", *, asynchronous_only: bool = False) -> None:
+    def __init__(
+        self, fault: str = "", *, asynchronous_only: bool = False, plans_change: bool = False
+    ) -> None:
         self.fault = fault
+        self.plans_change = plans_change
         self.asynchronous_only = asynchronous_only
         self.things: dict[Key, Thing] = {}
         self.ended: dict[Key, Thing] = {}
@@ -134,7 +137,7 @@ class ModelBroker:
         self.catalogs += 1
         if environ.get("HTTP_IF_NONE_MATCH") == '"1"' and not self.on("etag-ignored"):
             return 304, None, {"ETag": '"1"'}
-        found = catalog_with(self.fault)
+        found = catalog_with(self.fault, plans_change=self.plans_change)
         if self.on("services-missing"):
             found = {}
         if self.on("ids-change") and self.catalogs > 3:
@@ -275,7 +278,7 @@ class ModelBroker:
             raise Refusal(400)
         if predecessor is not None:
             old = self.things.get((instance, predecessor))
-            if old is None:
+            if old is None or (self.on("rotation-within-a-plan") and old.ids != owner.ids):
                 raise Refusal(400)
             if self.on("rotation-replaces"):
                 del self.things[instance, predecessor]
@@ -293,7 +296,9 @@ class ModelBroker:
         if plan not in ("plan-small", "plan-large", "plan-lamp") and not self.on("any-plan"):
             raise Refusal(400)
         if plan in ("plan-small", "plan-large") and plan != thing.ids[1]:
-            if not self.on("plan-changes-anyway"):
+            if self.on("plan-cannot-change"):
+                raise Refusal(422, "", "There is no room in that plan.")
+            if not self.plans_change and not self.on("plan-changes-anyway"):
                 raise Refusal(422, "", "No plan of this service can be changed.")
             thing.ids = (thing.ids[0], plan)
         if body.get("service_id", thing.ids[0]) != thing.ids[0]:

@@ -71,9 +71,12 @@ CATALOG_FAULTS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def catalog_with(fault: str) -> Any:
+def catalog_with(fault: str, *, plans_change: bool = False) -> Any:
     """Return the catalog, spoilt if the fault is one of its own."""
     found: Any = copy.deepcopy({"services": [VAULT, LAMP]})
+    if plans_change:
+        found["services"][0]["plan_updateable"] = True
+        found["services"][0]["plans"][1]["binding_rotatable"] = True
     if fault in CATALOG_FAULTS:
         CATALOG_FAULTS[fault](found["services"][0])
     return found

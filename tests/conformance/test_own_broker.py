@@ -21,6 +21,7 @@ FAST = ("--poll-interval", "0.05", "--timeout", "30")
 # What our broker is known to get wrong: names of checks. Each has to fail, so that it is struck
 # from this list as soon as it is put right.
 KNOWN_FAILURES: set[str] = set()
+ROTATION = ("earlier-bindings-can-be-rotated", "rotation-takes-the-plan-of-the-instance")
 
 
 @pytest.fixture
@@ -31,6 +32,8 @@ def url(system: BrokerSystem, serve_asgi: Callable[[Any], str]) -> str:
 def test_our_broker_breaks_no_rule(url: str, conform: Any, drawer: Drawer) -> None:
     run = conform(url, "--parameters", '{"slow": 0.5}', *FAST)
     assert run.failed("MUST", "SHOULD") == KNOWN_FAILURES, run.explain()
+    for check in ROTATION:
+        assert run.outcome(check) == "pass"
     assert run.document["left_behind"] == []
     assert drawer.things == {}
     assert drawer.keys == {}
@@ -58,5 +61,11 @@ def test_nor_do_the_databases_and_buckets_of_the_real_one(world: World, conform:
     run = conform(world.broker.url, "--poll-interval", "0.2", "--timeout", "60")
     assert run.failed("MUST", "SHOULD") == KNOWN_FAILURES, run.explain()
     assert {one["service"] for one in run.document["plans"]} >= {"alibaba-cloud-oss"}
+    rotated = {
+        one["service"]
+        for one in run.document["results"]
+        if one["check"] in ROTATION and one["result"] == "pass"
+    }
+    assert any("rds" in service for service in rotated)
     assert run.document["left_behind"] == []
     assert world.left() == before

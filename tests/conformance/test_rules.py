@@ -165,6 +165,37 @@ def test_a_broker_that_follows_all_rules_passes(
     ] == []
 
 
+ROTATION = ("earlier-bindings-can-be-rotated", "rotation-takes-the-plan-of-the-instance")
+
+
+def test_bindings_are_rotated_after_a_change_of_plan(
+    serve_wsgi: Callable[[Any], str], conform: Any
+) -> None:
+    broker = ModelBroker(plans_change=True)
+    run = conform(serve_wsgi(broker), *OPTIONS, exit_code=0)
+    # It is one of those that want to be told service and plan.
+    assert run.failed() == {ROTATION[1]}, run.explain()
+    assert run.outcome(ROTATION[0]) == "pass"
+    assert "up to 4 instances and 8 bindings" in run.result.stderr
+    assert broker.things == {}
+    broker = ModelBroker("rotation-within-a-plan", plans_change=True)
+    run = conform(serve_wsgi(broker), *OPTIONS, exit_code=1)
+    assert run.failed("MUST", "SHOULD") == {ROTATION[0]}, run.explain()
+    assert broker.things == {}
+
+
+@pytest.mark.parametrize("fault", ["any-plan", "plan-cannot-change"])
+def test_where_the_plan_does_not_change_no_rotation_is_tried(
+    serve_wsgi: Callable[[Any], str], conform: Any, fault: str
+) -> None:
+    """Whether the catalog says so, or the update fails."""
+    broker = ModelBroker(fault, plans_change=fault == "plan-cannot-change")
+    run = conform(serve_wsgi(broker), *OPTIONS, "--only", ROTATION[0], exit_code=0)
+    assert run.outcome(ROTATION[0]) == ("not applicable" if fault == "any-plan" else "skipped")
+    assert broker.things == {}
+    assert bool(broker.ended) is (fault == "plan-cannot-change")
+
+
 @pytest.mark.parametrize("fault", sorted(BROKEN_MUST))
 def test_a_broken_must_is_found_and_nothing_else(
     serve_wsgi: Callable[[Any], str], conform: Any, fault: str

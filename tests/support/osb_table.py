@@ -66,7 +66,6 @@ OTHERS = {
     "META-1": ("MAY", "Metadata of an instance is told"),
     "MI-6": ("MAY", "Fetching tells the maintenance version in force"),
     "PAR-2": ("MAY", "Parameters that are wrong are answered 400"),
-    "ROT-5": ("MAY", "A rotation need not name service and plan"),
     "UPD-13": ("SHOULD", "A failed update says whether instance and request are still of use"),
 }
 
