@@ -22,6 +22,7 @@ from aliyunsdkrds.request.v20140815.ModifySecurityGroupConfigurationRequest impo
 )
 
 from alibroker.brokers.alibabacloud.client import CloudClient
+from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.rds.calls import Item
 from alibroker.brokers.rds.order import Backup
 
@@ -64,10 +65,25 @@ class SettingCalls:
         return [str(one["SecurityGroupId"]) for one in items.get("EcsSecurityGroupRelation") or []]
 
     def set_security_groups(self, instance_id: str, groups: list[str]) -> None:
-        """Let these security groups in, and no other (ModifySecurityGroupConfiguration)."""
+        """Let these security groups in, and no other (ModifySecurityGroupConfiguration).
+
+        For none the documentation wants an empty parameter, and Terraform has found that the cloud
+        wants the word Empty: what is refused is said the other way.
+        """
+        if groups:
+            self._set_security_groups(instance_id, ",".join(groups))
+            return
+        try:
+            self._set_security_groups(instance_id, "")
+        except CloudError as error:
+            if error.kind is not Kind.FAILED:
+                raise
+            self._set_security_groups(instance_id, "Empty")
+
+    def _set_security_groups(self, instance_id: str, text: str) -> None:
         request = ModifySecurityGroupConfigurationRequest()
         request.set_DBInstanceId(instance_id)
-        request.set_SecurityGroupId(",".join(groups))
+        request.set_SecurityGroupId(text)
         self._cloud.call(request)
 
     def tls(self, instance_id: str) -> tuple[bool, str]:

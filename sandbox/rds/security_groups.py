@@ -28,9 +28,10 @@ def describe_security_group_configuration(call: Call) -> Answer:
 
 
 def modify_security_group_configuration(call: Call) -> Answer:
-    """Replace the security groups; an empty parameter removes all."""
+    """Replace the security groups; an empty parameter removes all, and so does the word Empty."""
     instance = find(call)
-    groups = tuple(filter(None, call.parameters.get("SecurityGroupId").split(",")))
+    asked = call.parameters.get("SecurityGroupId")
+    groups = tuple(filter(None, asked.split(","))) if asked != "Empty" else ()
     if not all(map(_ID.fullmatch, groups)) or len(set(groups)) != len(groups):
         raise ApiError(
             404, "InvalidSecurityGroupId.NotFound", "The specified security group does not exist."

@@ -120,6 +120,19 @@ def test_without_settings_nothing_is_asked(rds: Drive, sandbox: Sandbox) -> None
     driver.deprovision("i")
 
 
+def test_security_groups_are_taken_back_in_the_words_that_the_cloud_takes(
+    rds: Drive, sandbox: Sandbox, cloud: Cloud
+) -> None:
+    driver = rds()
+    driver.provision("i", SMALL, SecurityGroupIDs=["sg-a"])
+    sandbox.fault(
+        "ModifySecurityGroupConfiguration", "error", code="MissingSecurityGroupId", status=400
+    )
+    assert isinstance(driver.update("i", SecurityGroupIDs=[]).end, Succeeded)
+    assert cloud.groups == []
+    driver.deprovision("i")
+
+
 def test_one_part_of_the_backups_leaves_the_others(
     rds: Drive, sandbox: Sandbox, cloud: Cloud
 ) -> None:

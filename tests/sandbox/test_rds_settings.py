@@ -78,6 +78,11 @@ def test_security_groups_are_replaced_and_removed(owner: Any) -> None:
         changed = {"DBInstanceId": name, "SecurityGroupId": ",".join(wanted)}
         owner.call("rds", "ModifySecurityGroupConfiguration", **changed)
         assert groups() == wanted
+    owner.call("rds", "ModifySecurityGroupConfiguration", DBInstanceId=name, SecurityGroupId="sg-a")
+    owner.call(
+        "rds", "ModifySecurityGroupConfiguration", DBInstanceId=name, SecurityGroupId="Empty"
+    )
+    assert groups() == []
 
 
 @pytest.mark.parametrize(
