@@ -11,7 +11,7 @@ from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind, ends_operation, failed
 from alibroker.brokers.alibabacloud.naming import OWNER_TAG
 from alibroker.brokers.alibabacloud.settings import CloudSettings, read_flag
-from alibroker.brokers.api import Check, Found, Json, Price, ServiceOffering, Step, Work
+from alibroker.brokers.api import Check, Failed, Found, Json, Price, ServiceOffering, Step, Work
 from alibroker.brokers.offerings import load_offerings
 from alibroker.brokers.overlay import read_overlay
 from alibroker.brokers.rds.account_calls import AccountCalls
@@ -73,6 +73,7 @@ class RdsBroker:
     ) -> None:
         """With `dry_run` the cloud checks each order before it is placed."""
         self._offerings = offerings
+        self._region = settings.region
         self._cloud = cloud
         calls = RdsCalls(cloud)
         self._listings = Listings(
@@ -108,27 +109,40 @@ class RdsBroker:
     @ends_operation
     def provision(self, work: Work) -> Step:
         """Do the next step towards a running instance."""
-        return self._provision.step(work)
+        return self._elsewhere(work) or self._provision.step(work)
 
     @ends_operation
     def update(self, work: Work) -> Step:
         """Do the next step towards the changed instance."""
-        return self._update.step(work)
+        return self._elsewhere(work) or self._update.step(work)
 
     @ends_operation
     def deprovision(self, work: Work) -> Step:
         """Do the next step towards there being no instance."""
-        return self._deprovision.step(work)
+        return self._elsewhere(work) or self._deprovision.step(work)
 
     @ends_operation
     def bind(self, work: Work) -> Step:
         """Do the next step towards an account."""
-        return self._bind.step(work)
+        return self._elsewhere(work) or self._bind.step(work)
 
     @ends_operation
     def unbind(self, work: Work) -> Step:
         """Do the next step towards there being no account."""
-        return self._unbind.step(work)
+        return self._elsewhere(work) or self._unbind.step(work)
+
+    def _elsewhere(self, work: Work) -> Failed | None:
+        """Return the end of an operation on an instance of another region.
+
+        Here it would not be found, and be taken to be gone while it goes on and is paid for.
+        """
+        region = str(work.resource.get("region") or self._region)
+        if region == self._region:
+            return None
+        return Failed(
+            reason=f"the database is in {region}, but this broker is set to {self._region}: its "
+            "operator has to run one with ALIBROKER_REGION set to that of the database"
+        )
 
     def observe(self, works: Sequence[Work]) -> Mapping[str, Json]:
         """List the instances that are in the states waited for, 100 a call.

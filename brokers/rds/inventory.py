@@ -87,9 +87,12 @@ class RdsInventory:
         """Tell whether there is an instance, or an account of it, that is not being deleted.
 
         Raises:
-            TryAgainError: The call failed, whatever the reason.
+            TryAgainError: The call failed, whatever the reason, or it is in another region.
         """
         name = str(resource["instance_id"])
+        region = str(resource.get("region") or self._settings.region)
+        if region != self._settings.region:
+            raise TryAgainError(f"{name} is in {region}, not in {self._settings.region}")
         try:
             item = self._ask(lambda: self._calls.instance(name))
             if item is None:

@@ -101,6 +101,7 @@ class Provision:
                 "client_token": token,
                 "attempt": attempt,
                 "requested_at": work.now,
+                "region": self._settings.region,
                 "place": place,
             },
         )

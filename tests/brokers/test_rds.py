@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alibroker.brokers.alibabacloud import client
-from alibroker.brokers.api import Failed, InProgress, OperationKind, Succeeded, TryAgainError
+from alibroker.brokers.api import (
+    Failed,
+    InProgress,
+    Inventory,
+    OperationKind,
+    Succeeded,
+    TryAgainError,
+)
 from alibroker.brokers.driver import Driver, Operation
 
 if TYPE_CHECKING:
@@ -344,6 +351,29 @@ def test_what_is_gone_already_is_deprovisioned_however_the_cloud_says_so(
     assert isinstance(driver.unbind("i", "b").end, Succeeded)
     assert isinstance(driver.deprovision("i").end, Succeeded)
     assert isinstance(driver.deprovision("i").end, Succeeded)
+
+
+@pytest.mark.parametrize("steps", [2, 20])
+def test_an_instance_of_another_region_is_not_taken_to_be_gone(
+    rds: Drive, sandbox: Sandbox, steps: int
+) -> None:
+    driver = rds()
+    (operation,) = driver.run([driver.ordered("i", SMALL)], steps=steps)
+    elsewhere = rds(ALIBROKER_REGION="cn-beijing")
+    elsewhere.instances = driver.instances
+    sandbox.control("DELETE", "counters")
+    if operation.end is None:
+        assert "cn-hangzhou" in reason(elsewhere.run([operation])[0])
+    else:
+        assert "cn-hangzhou" in reason(elsewhere.update("i", AllowedIPs=["10.0.0.0/8"]))
+        assert "cn-hangzhou" in reason(elsewhere.bind("i", "b"))
+    assert "ALIBROKER_REGION" in reason(elsewhere.deprovision("i"))
+    assert isinstance(elsewhere.broker, Inventory)
+    with pytest.raises(TryAgainError, match="cn-hangzhou"):
+        elsewhere.broker.exists(driver.resource("i") | {"instance_id": "rm-x"}, of_binding=False)
+    assert sandbox.calls() == {}
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.empty
 
 
 def test_deletion_protection_is_respected_and_explained(rds: Drive, sandbox: Sandbox) -> None:
