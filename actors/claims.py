@@ -16,6 +16,8 @@ from alibroker.brokers.contract import Plugin
 
 log = logging.getLogger(__name__)
 
+_NOTHING: frozenset[Claim] = frozenset()
+
 
 class Claim(NamedTuple):
     """Names one thing in the cloud."""
@@ -55,8 +57,9 @@ class Claims:
 
         Of a service that nobody offers (any more) it is not known which facts count, so all may.
         """
-        if record is None or not record.holds_something:
-            return frozenset()
+        # Most have not named anything yet, or nothing any more, and this is asked for each write.
+        if record is None or not record.resource or not record.holds_something:
+            return _NOTHING
         service = self._catalog.service(record.service_id)
         plugins: Iterable[Plugin] = self._plugins.values()
         if service is not None:
@@ -66,7 +69,8 @@ class Claims:
 
     def taken(self, before: Record | None, record: Record) -> tuple[Claim, Key] | None:
         """Return what a record newly claims and another has, and whose it is."""
-        for claim in self.of(record) - self.of(before):
+        claims = self.of(record)
+        for claim in claims - self.of(before) if claims else ():
             holder = self._holders.get(claim, record.key)
             if holder != record.key:
                 return claim, holder
@@ -79,6 +83,8 @@ class Claims:
     def put(self, key: Key, before: Record | None, record: Record | None) -> None:
         """Take note of what has become of a record."""
         old, new = self.of(before), self.of(record)
+        if old == new:
+            return
         for claim in old - new:
             self._release(claim, key)
         for claim in new - old:

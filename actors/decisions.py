@@ -74,7 +74,7 @@ def decide(view: View, claims: Claims, change: Change, now: float) -> Decision:
     if decision.answer.goes_on and command.asynchronous_only and not command.accepts_incomplete:
         return lifecycle.refused(Verdict.ASYNC_REQUIRED, "")
     if decision.record is not None:
-        wrong = _objection(claims, command, view.get(command.key), decision.record)
+        wrong = _objection(view, claims, command, decision.record)
         if wrong:
             return lifecycle.refused(Verdict.DIFFERENT, wrong)
     return decision
@@ -107,9 +107,11 @@ def _is_within(key: Key, command: Command) -> bool:
     return isinstance(command, Deprovision) and key.instance_id == command.instance_id
 
 
-def _objection(claims: Claims, command: Command, before: Record | None, record: Record) -> str:
+def _objection(view: View, claims: Claims, command: Command, record: Record) -> str:
     """Say why another record keeps this one from coming to be; empty if none does."""
-    taken = claims.taken(before, record)
+    if not claims.of(record):
+        return ""
+    taken = claims.taken(view.get(command.key), record)
     if taken is not None:
         claim, holder = taken
         return f"There is a record of {claim}: {'/'.join(filter(None, holder))}."
