@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 import pykka
 
 from alibroker.actors.quarantine import Quarantine
-from alibroker.actors.records import DELETIONS, Key
 from alibroker.brokers.contract import contained
+from alibroker.lifecycle.records import DELETIONS, Key
 
 T = TypeVar("T")
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from alibroker.actors import lifecycle, progress
-from alibroker.actors.adoption import adopt
-from alibroker.actors.claims import Claims
-from alibroker.actors.commands import (
+from alibroker.actors.messages import Change, StepReport
+from alibroker.brokers.api import Failed
+from alibroker.etcd.client import Entry
+from alibroker.lifecycle import progress, transitions
+from alibroker.lifecycle.adoption import adopt
+from alibroker.lifecycle.claims import Claims
+from alibroker.lifecycle.commands import (
     Adopt,
     Answer,
     Bind,
@@ -21,18 +24,15 @@ from alibroker.actors.commands import (
     Update,
     Verdict,
 )
-from alibroker.actors.messages import Change, StepReport
-from alibroker.actors.records import Key, Record
-from alibroker.actors.view import View
-from alibroker.brokers.api import Failed
-from alibroker.etcd.client import Entry
+from alibroker.lifecycle.records import Key, Record
+from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TimeIsUp:
-    """A record's time has come (see `Timers`)."""
+    """A record's time has come (see `Deadlines`)."""
 
     key: Key
     operation_id: str
@@ -67,16 +67,16 @@ def decide(view: View, claims: Claims, change: Change, now: float) -> Decision:
     command = change.command
     needed = depends_on(change)
     if any(key in needed or _is_within(key, command) for key in view.unreadable):
-        return lifecycle.refused(Verdict.UNREADABLE, "")
+        return transitions.refused(Verdict.UNREADABLE, "")
     if view.unreadable and isinstance(command, Adopt) and not command.marked:
-        return lifecycle.refused(Verdict.UNREADABLE, "An unreadable record may be the one of it.")
+        return transitions.refused(Verdict.UNREADABLE, "An unreadable record may be the one of it.")
     decision = _decide(view, command, now)
     if decision.answer.goes_on and command.asynchronous_only and not command.accepts_incomplete:
-        return lifecycle.refused(Verdict.ASYNC_REQUIRED, "")
+        return transitions.refused(Verdict.ASYNC_REQUIRED, "")
     if decision.record is not None:
         wrong = _objection(view, claims, command, decision.record)
         if wrong:
-            return lifecycle.refused(Verdict.DIFFERENT, wrong)
+            return transitions.refused(Verdict.DIFFERENT, wrong)
     return decision
 
 
@@ -84,19 +84,19 @@ def _decide(view: View, command: Command, now: float) -> Decision:
     instance = view.instance(command.instance_id)
     match command:
         case Provision():
-            return lifecycle.provision(instance, command, now)
+            return transitions.provision(instance, command, now)
         case Update():
-            return lifecycle.update(instance, command, now)
+            return transitions.update(instance, command, now)
         case Deprovision():
             bindings = view.bindings_of(command.instance_id)
-            return lifecycle.deprovision(instance, bindings, command, now)
+            return transitions.deprovision(instance, bindings, command, now)
         case Bind():
             binding = view.binding(command.instance_id, command.binding_id)
             predecessor = view.binding(command.instance_id, command.predecessor_binding_id)
-            return lifecycle.bind(instance, binding, predecessor, command, now)
+            return transitions.bind(instance, binding, predecessor, command, now)
         case Unbind():
             binding = view.binding(command.instance_id, command.binding_id)
-            return lifecycle.unbind(instance, binding, command, now)
+            return transitions.unbind(instance, binding, command, now)
         case Adopt():
             return adopt(instance, view.get(command.key), command, now)
     raise TypeError(type(command).__name__)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 from alibroker.actors.actor import Actor, Address
-from alibroker.actors.commands import Answer, Bind, Provision, Verdict
 from alibroker.actors.isolation import Isolation
 from alibroker.actors.messages import (
     Change,
@@ -22,8 +21,9 @@ from alibroker.actors.messages import (
     resolve,
 )
 from alibroker.actors.quarantine import Quarantine
-from alibroker.actors.records import Key
-from alibroker.actors.view import View
+from alibroker.lifecycle.commands import Answer, Bind, Provision, Verdict
+from alibroker.lifecycle.records import Key
+from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
 

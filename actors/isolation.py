@@ -7,13 +7,13 @@ import time
 
 from alibroker.actors.actor import Address
 from alibroker.actors.calls import Call
-from alibroker.actors.commands import Report
 from alibroker.actors.messages import StepDue, StepReport
 from alibroker.actors.quarantine import MOST_DEATHS, Quarantine, Suspect
-from alibroker.actors.records import Key
-from alibroker.actors.view import View
-from alibroker.actors.work import UNDO
 from alibroker.brokers.api import Failed
+from alibroker.lifecycle.assignment import UNDO
+from alibroker.lifecycle.commands import Report
+from alibroker.lifecycle.records import Key
+from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
 

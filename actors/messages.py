@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import pykka
 
-from alibroker.actors.commands import Answer, Command, Report
-from alibroker.actors.records import Key
 from alibroker.brokers.api import Json
+from alibroker.lifecycle.commands import Answer, Command, Report
+from alibroker.lifecycle.records import Key
 
 T = TypeVar("T")
 

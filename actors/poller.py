@@ -18,11 +18,11 @@ from alibroker.actors.actor import Actor, Address
 from alibroker.actors.calls import Call, Calls
 from alibroker.actors.messages import Reset, StepDue, Tick, Wait
 from alibroker.actors.quarantine import not_now
-from alibroker.actors.view import View
-from alibroker.actors.work import work_for
 from alibroker.brokers.api import Json, TryAgainError, Work
 from alibroker.brokers.catalog import Catalog
 from alibroker.brokers.contract import ContractError, Plugin, checked_observations
+from alibroker.lifecycle.assignment import work_for
+from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
 

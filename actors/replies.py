@@ -5,8 +5,8 @@ from __future__ import annotations
 import collections
 from concurrent.futures import Future
 
-from alibroker.actors.commands import Answer
 from alibroker.actors.messages import Change, resolve
+from alibroker.lifecycle.commands import Answer
 
 
 class Replies:

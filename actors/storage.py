@@ -9,10 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from alibroker.actors import progress
 from alibroker.actors.actor import Actor, Address
-from alibroker.actors.claims import Claim, Claims
-from alibroker.actors.commands import Answer, Verdict
 from alibroker.actors.decisions import (
     Item,
     Reseal,
@@ -33,11 +30,8 @@ from alibroker.actors.messages import (
     Wait,
     resolve,
 )
-from alibroker.actors.records import Key, Record
 from alibroker.actors.replies import Replies
-from alibroker.actors.store import RecordStore, StoreRefusedError
-from alibroker.actors.timers import Timers
-from alibroker.actors.view import View
+from alibroker.actors.repository import Repository, StoreRefusedError
 from alibroker.brokers.api import Failed
 from alibroker.brokers.catalog import Catalog
 from alibroker.etcd.client import MAX_BYTES, MAX_ENTRIES, Committed, Lost
@@ -50,6 +44,12 @@ from alibroker.etcd.errors import (
 )
 from alibroker.etcd.identity import StoreReplacedError
 from alibroker.etcd.records import UnknownSchemaError
+from alibroker.lifecycle import progress
+from alibroker.lifecycle.claims import Claim, Claims
+from alibroker.lifecycle.commands import Answer, Verdict
+from alibroker.lifecycle.deadlines import Deadlines
+from alibroker.lifecycle.records import Key, Record
+from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Storage(Actor):
         address: Address,
         supervisor: Address,
         *,
-        store: RecordStore,
+        store: Repository,
         view: View,
         dispatcher: Address,
         pollers: Mapping[str, Address],
@@ -91,7 +91,7 @@ class Storage(Actor):
         self._dispatcher = dispatcher
         self._pollers = pollers
         self._catalog = catalog
-        self._timers = Timers(lifetime)
+        self._deadlines = Deadlines(lifetime)
         self._pending: list[Item] = []
         self._unsettled: list[Write] = []
         self._replies = Replies()
@@ -146,7 +146,7 @@ class Storage(Actor):
             self._next_try = now + PING_INTERVAL
             self._attempt(self._store.ping)
         if self._view.complete and not self._unsettled:
-            due = self._timers.due(time.time())
+            due = self._deadlines.due(time.time())
             self._pending.extend(TimeIsUp(*one) for one in due)
             self._reseal()
 
@@ -185,12 +185,12 @@ class Storage(Actor):
         self._store.take_over()
         self._view.clear(self._store.decoded)
         self._claims.clear()
-        self._timers.clear()
+        self._deadlines.clear()
         count = 0
         for record, value in self._store.load():
             self._view.put(record.key, record, value)
             self._claims.put(record.key, None, record)
-            self._timers.set(record)
+            self._deadlines.set(record)
             count += 1
         self._view.unreadable = frozenset(self._store.unreadable)
         self._view.complete = True
@@ -357,9 +357,9 @@ class Storage(Actor):
         record = self._view.get(item.key)
         if record is None or record.operation.id != item.operation_id:
             return None
-        outcome = self._timers.outdated(record, time.time())
+        outcome = self._deadlines.outdated(record, time.time())
         if outcome is record:
-            self._timers.set(record)
+            self._deadlines.set(record)
             return None
         return self._write(item, item.key, outcome)
 
@@ -436,7 +436,7 @@ class Storage(Actor):
             item = write.item
             self._dispatcher.tell(StepTaken(item.report.key, item.broker, item.worker))
         if record is not None:
-            self._timers.set(record)
+            self._deadlines.set(record)
             if before is not None and before.operation.id != record.operation.id:
                 stopped = Answer(Verdict.BUSY, f"It was stopped: {record.operation.kind}.")
                 self._replies.end(before.operation.id, stopped)

@@ -13,18 +13,18 @@ from msgspec.structs import replace
 
 from alibroker.actors.actor import Actor, Address
 from alibroker.actors.calls import INVENTORY_PATIENCE, Call, Calls, Running
-from alibroker.actors.findings import ORPHANS, Disagreement, Finding, SurveyReport
 from alibroker.actors.messages import Settle, Settled, Settlement, TakeSurvey, Tick
-from alibroker.actors.missing import Search
+from alibroker.actors.orphans import OrphanActions
 from alibroker.actors.quarantine import not_now
-from alibroker.actors.records import Key
 from alibroker.actors.settings import EngineSettings, Orphans
-from alibroker.actors.settling import Settling
-from alibroker.actors.survey import Survey, settled
-from alibroker.actors.view import View
 from alibroker.brokers.api import Found, Inventory, TryAgainError
 from alibroker.brokers.catalog import Catalog
 from alibroker.brokers.contract import ContractError, Plugin, checked_found, contained
+from alibroker.lifecycle.findings import ORPHANS, Disagreement, Finding, SurveyReport
+from alibroker.lifecycle.missing import Search
+from alibroker.lifecycle.records import Key
+from alibroker.lifecycle.survey import Survey, settled
+from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Surveyor(Actor):
         self._catalog = catalog
         self._view = view
         self._surveys = surveys
-        self._settling = Settling(catalog, dispatcher, self._keep)
+        self._orphans = OrphanActions(catalog, dispatcher, self._keep)
         self._settings = settings
         self._next = time.monotonic() + min(settings.survey_interval, FIRST_SURVEY)
 
@@ -196,7 +196,7 @@ class Surveyor(Actor):
         identity = settle.finding_id
         findings = self._surveys.report.findings
         finding = next((one for one in findings if one.id == identity), None)
-        self._settling.settle(settle, finding, lambda: self.address.tell(Settled(identity)))
+        self._orphans.settle(settle, finding, lambda: self.address.tell(Settled(identity)))
 
     def _keep(self, plugin: Plugin, found: Found) -> None:
         if plugin.inventory is not None:

@@ -14,18 +14,16 @@ import pykka
 
 from alibroker.actors.actor import Address
 from alibroker.actors.calls import Calls
-from alibroker.actors.commands import Answer, Command, Verdict
 from alibroker.actors.dispatcher import Dispatcher
 from alibroker.actors.messages import Change, Drain, Settle, Settlement, TakeSurvey, resolve
 from alibroker.actors.poller import Poller
 from alibroker.actors.quarantine import Quarantine
+from alibroker.actors.repository import Repository
 from alibroker.actors.settings import EngineSettings
 from alibroker.actors.storage import Storage
-from alibroker.actors.store import RecordStore
 from alibroker.actors.supervisor import Child, Supervisor, report_lost, resume
 from alibroker.actors.surveyor import Surveyor, Surveys
 from alibroker.actors.ticker import Ticker
-from alibroker.actors.view import View
 from alibroker.actors.worker import Worker
 from alibroker.brokers.api import NOTHING, Broker, Json, TryAgainError
 from alibroker.brokers.catalog import Catalog, CatalogError
@@ -33,6 +31,8 @@ from alibroker.brokers.contract import ContractError, Plugin, checked, contained
 from alibroker.etcd.client import Etcd
 from alibroker.etcd.sealing import Sealer
 from alibroker.etcd.space import Disk
+from alibroker.lifecycle.commands import Answer, Command, Verdict
+from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
 
@@ -260,7 +260,7 @@ class BrokerSystem:
         return Storage.start(
             self._storage,
             self._supervisor,
-            store=RecordStore(
+            store=Repository(
                 self._etcd,
                 self._sealer,
                 timeout=settings.store_timeout,

@@ -7,14 +7,14 @@ import time
 
 from alibroker.actors.actor import Actor, Address
 from alibroker.actors.calls import Call, Calls
-from alibroker.actors.commands import Again, Report
 from alibroker.actors.messages import StepDue, StepReport, StepTaken
-from alibroker.actors.records import Key
-from alibroker.actors.view import View
-from alibroker.actors.work import work_for
 from alibroker.brokers.api import Step, TryAgainError, Work
 from alibroker.brokers.catalog import Catalog
 from alibroker.brokers.contract import ContractError, Plugin, checked_step
+from alibroker.lifecycle.assignment import work_for
+from alibroker.lifecycle.commands import Again, Report
+from alibroker.lifecycle.records import Key
+from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
 

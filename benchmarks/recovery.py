@@ -13,14 +13,6 @@ from pathlib import Path
 
 import psutil
 
-from alibroker.actors.records import (
-    Event,
-    Instance,
-    Operation,
-    OperationKind,
-    OperationState,
-    Private,
-)
 from alibroker.actors.settings import EngineSettings
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import Json, Plan, ServiceOffering, Step, Succeeded, Work
@@ -29,6 +21,14 @@ from alibroker.etcd.client import MAX_ENTRIES, Entry, Etcd
 from alibroker.etcd.embedded import EmbeddedEtcd
 from alibroker.etcd.records import encode
 from alibroker.etcd.sealing import Sealer
+from alibroker.lifecycle.records import (
+    Event,
+    Instance,
+    Operation,
+    OperationKind,
+    OperationState,
+    Private,
+)
 
 SERVICE, PLAN = "service", "plan"
 

@@ -30,18 +30,18 @@ import pykka
 from recovery import PLAN, SERVICE, Nothing
 
 from alibroker.actors.actor import Address
-from alibroker.actors.commands import Provision, Verdict
 from alibroker.actors.messages import Change, Tick
+from alibroker.actors.repository import Repository
 from alibroker.actors.settings import EngineSettings
 from alibroker.actors.storage import Storage
-from alibroker.actors.store import RecordStore
 from alibroker.actors.system import BrokerSystem
-from alibroker.actors.view import View
 from alibroker.brokers.catalog import Catalog
 from alibroker.brokers.contract import checked
 from alibroker.etcd.client import MAX_ENTRIES, Committed, Entry, Etcd
 from alibroker.etcd.embedded import EmbeddedEtcd
 from alibroker.etcd.sealing import Sealer
+from alibroker.lifecycle.commands import Provision, Verdict
+from alibroker.lifecycle.view import View
 
 CALLERS = 64
 TIMEOUT = 10.0
@@ -163,7 +163,7 @@ def storage(etcd: Etcd, directory: Path, count: int) -> Iterator[Submit]:
     actor = Storage.start(
         address,
         Address("supervisor"),
-        store=RecordStore(
+        store=Repository(
             etcd, Sealer({"k": bytes(32)}, "k"), timeout=TIMEOUT, marker=directory / "store.json"
         ),
         view=view,

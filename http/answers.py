@@ -11,11 +11,11 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from alibroker.actors.commands import Answer, Command, Verdict
-from alibroker.actors.records import Operation, OperationState, Record
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING
 from alibroker.http.errors import ASYNC_REQUIRED, CONCURRENCY, OsbError
+from alibroker.lifecycle.commands import Answer, Command, Verdict
+from alibroker.lifecycle.records import Operation, OperationState, Record
 
 RETRY_AFTER: Final = {"Retry-After": "5"}
 POLL_INTERVAL: Final = 5.0

@@ -7,8 +7,6 @@ from typing import Any
 
 import falcon.asgi
 
-from alibroker.actors.commands import Bind, Unbind
-from alibroker.actors.records import Binding, Key
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING, OperationKind
 from alibroker.http.answers import ask, send, send_last_operation, send_outcome
@@ -23,6 +21,8 @@ from alibroker.http.checks import (
 from alibroker.http.errors import REQUIRES_APP, OsbError, bad_request
 from alibroker.http.instances import check_not_gone, check_there, gone, not_found, unknown
 from alibroker.http.settings import EdgeSettings
+from alibroker.lifecycle.commands import Bind, Unbind
+from alibroker.lifecycle.records import Binding, Key
 
 
 class ServiceBinding:

@@ -8,11 +8,11 @@ from typing import Any
 
 import falcon.asgi
 
-from alibroker.actors.records import Record
 from alibroker.brokers.api import Json, OperationKind, Plan
 from alibroker.brokers.catalog import Catalog
 from alibroker.http.bodies import MaintenanceInfo, accepts_incomplete
 from alibroker.http.errors import OsbError, bad_request
+from alibroker.lifecycle.records import Record
 
 _SECRET = re.compile(r"secret|password|token|accesskey", re.IGNORECASE)
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import falcon.asgi
 
-from alibroker.actors.commands import Answer, Deprovision, Provision, Update, Verdict
-from alibroker.actors.records import Key, Record, Status
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING, OperationKind
 from alibroker.http.answers import REFUSALS, ask, send, send_last_operation, send_outcome
@@ -32,6 +30,8 @@ from alibroker.http.checks import (
 )
 from alibroker.http.errors import OsbError, bad_request
 from alibroker.http.settings import DeletedPoll, EdgeSettings
+from alibroker.lifecycle.commands import Answer, Deprovision, Provision, Update, Verdict
+from alibroker.lifecycle.records import Key, Record, Status
 
 
 class ServiceInstance:

@@ -10,7 +10,6 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from alibroker.actors.findings import Finding
 from alibroker.actors.messages import Settlement
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING
@@ -19,6 +18,7 @@ from alibroker.http.authentication import operators_only
 from alibroker.http.bodies import Object, Text, read_body
 from alibroker.http.errors import OsbError
 from alibroker.http.settings import EdgeSettings
+from alibroker.lifecycle.findings import Finding
 
 
 class FindingBody(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,12 +15,12 @@ from typing import Any, Final
 import falcon.asgi
 
 from alibroker.actors.system import BrokerSystem
-from alibroker.actors.view import View
 from alibroker.etcd import gateway
 from alibroker.etcd.reclaim import reclaim
 from alibroker.http.authentication import OPEN_PATHS
 from alibroker.http.ending import end_broker
 from alibroker.http.errors import OsbError
+from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
 

@@ -13,13 +13,13 @@ from drawers import Drawer
 from msgspec.structs import replace
 from waiting import eventually
 
-from alibroker.actors.commands import Adopt, Bind, Deprovision, Verdict
-from alibroker.actors.records import Key, Record
 from alibroker.actors.system import BrokerSystem
 from alibroker.etcd import keys
 from alibroker.etcd.client import Entry, Etcd
 from alibroker.etcd.records import encode
 from alibroker.etcd.sealing import Sealer
+from alibroker.lifecycle.commands import Adopt, Bind, Deprovision, Verdict
+from alibroker.lifecycle.records import Key, Record
 
 
 def adoption(instance_id: str, token: str, **more: Any) -> Adopt:

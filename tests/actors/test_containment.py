@@ -17,8 +17,6 @@ from waiting import eventually
 
 from alibroker.actors import poller, supervisor, surveyor
 from alibroker.actors import system as system_module
-from alibroker.actors.commands import Bind, Provision, Verdict
-from alibroker.actors.records import OperationState, Status
 from alibroker.actors.settings import EngineSettings
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import (
@@ -31,6 +29,8 @@ from alibroker.brokers.api import (
 )
 from alibroker.etcd.client import Etcd
 from alibroker.etcd.sealing import Sealer
+from alibroker.lifecycle.commands import Bind, Provision, Verdict
+from alibroker.lifecycle.records import OperationState, Status
 
 
 class BadBroker:

@@ -8,8 +8,8 @@ from commands import ask, common, ended, provision
 from drawers import Drawer
 from waiting import eventually
 
-from alibroker.actors.commands import Bind, Verdict
 from alibroker.actors.system import BrokerSystem
+from alibroker.lifecycle.commands import Bind, Verdict
 
 
 def test_reads_never_wait_for_the_cloud(system: BrokerSystem, drawer: Drawer) -> None:

@@ -15,8 +15,6 @@ from commands import ask, common, ended, provision
 from drawers import Drawer, DrawerBroker
 from waiting import eventually
 
-from alibroker.actors.commands import Bind, Deprovision, Verdict
-from alibroker.actors.records import Status
 from alibroker.actors.settings import EngineSettings
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import Succeeded
@@ -24,6 +22,8 @@ from alibroker.etcd import keys
 from alibroker.etcd.client import Entry, Etcd
 from alibroker.etcd.embedded import EmbeddedEtcd
 from alibroker.etcd.sealing import Sealer
+from alibroker.lifecycle.commands import Bind, Deprovision, Verdict
+from alibroker.lifecycle.records import Status
 
 
 def etcd_process(server: EmbeddedEtcd) -> psutil.Process:

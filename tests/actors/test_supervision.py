@@ -12,14 +12,14 @@ from drawers import Drawer, DrawerBroker
 from waiting import eventually
 
 from alibroker.actors import supervisor
-from alibroker.actors.commands import Unbind, Verdict
 from alibroker.actors.dispatcher import Dispatcher
 from alibroker.actors.poller import Poller
-from alibroker.actors.records import Status
 from alibroker.actors.storage import Storage
 from alibroker.actors.system import BrokerSystem
 from alibroker.actors.worker import Worker
 from alibroker.brokers.api import Succeeded
+from alibroker.lifecycle.commands import Unbind, Verdict
+from alibroker.lifecycle.records import Status
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 

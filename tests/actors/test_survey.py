@@ -10,15 +10,15 @@ from commands import ask, common, ended, provision
 from drawers import PLAN, SERVICE, Drawer
 from waiting import eventually
 
-from alibroker.actors.commands import Bind, Deprovision, Verdict
-from alibroker.actors.findings import Disagreement, Finding
 from alibroker.actors.messages import Settlement
-from alibroker.actors.missing import MOST_LOOKS, Search
-from alibroker.actors.records import Key
 from alibroker.actors.settings import Orphans
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import Found, TryAgainError
 from alibroker.brokers.digests import digest
+from alibroker.lifecycle.commands import Bind, Deprovision, Verdict
+from alibroker.lifecycle.findings import Disagreement, Finding
+from alibroker.lifecycle.missing import MOST_LOOKS, Search
+from alibroker.lifecycle.records import Key
 
 
 def survey(system: BrokerSystem) -> tuple[Finding, ...]:

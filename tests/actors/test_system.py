@@ -8,9 +8,9 @@ from commands import ask, common, ended, provision
 from drawers import Drawer
 from waiting import eventually
 
-from alibroker.actors.commands import Bind, Deprovision, Unbind, Verdict
-from alibroker.actors.records import OperationState, Status
 from alibroker.actors.system import BrokerSystem
+from alibroker.lifecycle.commands import Bind, Deprovision, Unbind, Verdict
+from alibroker.lifecycle.records import OperationState, Status
 
 
 def test_a_whole_life_asynchronously(system: BrokerSystem, drawer: Drawer) -> None:

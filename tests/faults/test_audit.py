@@ -15,10 +15,10 @@ from owner import Owner
 from waiting import eventually
 from world import OSS, RDS, World
 
-from alibroker.actors.records import OperationState, Record
 from alibroker.etcd import keys
 from alibroker.etcd.client import Committed, Entry, Etcd
 from alibroker.etcd.records import encode
+from alibroker.lifecycle.records import OperationState, Record
 
 ALL = ("provision", "bind", "unbind", "deprovision")
 

@@ -12,7 +12,6 @@ from commands import ask, provision
 from drawers import Drawer, DrawerBroker
 from waiting import eventually
 
-from alibroker.actors.commands import Verdict
 from alibroker.actors.settings import EngineSettings
 from alibroker.actors.system import BrokerSystem
 from alibroker.etcd.client import Committed, Entry, Etcd
@@ -21,6 +20,7 @@ from alibroker.etcd.errors import EtcdFullError
 from alibroker.etcd.sealing import Sealer
 from alibroker.http import starting
 from alibroker.http.starting import Lifespan
+from alibroker.lifecycle.commands import Verdict
 
 QUOTA = 24 * 2**20
 KEY = bytes(32)

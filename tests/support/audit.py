@@ -19,10 +19,10 @@ import pymysql
 from laboratory import LARGE, TEAM, Laboratory, Life
 from world import World
 
-from alibroker.actors.records import Binding, Instance, Record
 from alibroker.etcd import keys
 from alibroker.etcd.client import Etcd
 from alibroker.etcd.records import UnreadableRecordError, decode
+from alibroker.lifecycle.records import Binding, Instance, Record
 
 DEFECT = re.compile(r"^.*(?:Traceback| CRITICAL |[Dd]efect|a new one starts).*$", re.MULTILINE)
 

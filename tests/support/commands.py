@@ -8,8 +8,8 @@ from typing import Any
 from drawers import PLAN, SERVICE
 from waiting import eventually
 
-from alibroker.actors.commands import Answer, Provision
 from alibroker.actors.system import BrokerSystem
+from alibroker.lifecycle.commands import Answer, Provision
 
 
 def common(instance_id: str, **more: Any) -> dict[str, Any]:

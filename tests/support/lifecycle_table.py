@@ -13,8 +13,14 @@ import falcon.testing
 from drawers import PLAN, SERVICE, Drawer, DrawerBroker
 from msgspec.structs import replace
 
-from alibroker.actors import lifecycle, progress
-from alibroker.actors.commands import (
+from alibroker.actors.system import BrokerSystem
+from alibroker.brokers.api import Failed, Succeeded
+from alibroker.etcd.client import Etcd
+from alibroker.etcd.sealing import Sealer
+from alibroker.http.answers import REFUSALS
+from alibroker.http.app import create_app
+from alibroker.lifecycle import progress, transitions
+from alibroker.lifecycle.commands import (
     Bind,
     Command,
     Decision,
@@ -25,13 +31,7 @@ from alibroker.actors.commands import (
     Update,
     Verdict,
 )
-from alibroker.actors.records import Binding, Instance, Record
-from alibroker.actors.system import BrokerSystem
-from alibroker.brokers.api import Failed, Succeeded
-from alibroker.etcd.client import Etcd
-from alibroker.etcd.sealing import Sealer
-from alibroker.http.answers import REFUSALS
-from alibroker.http.app import create_app
+from alibroker.lifecycle.records import Binding, Instance, Record
 
 NOW = 1_000.0
 FILE = Path(__file__).resolve().parents[2] / "docs" / "lifecycle.md"
@@ -83,17 +83,17 @@ def after(record: Any, result: Any) -> Any:
 
 def instances() -> dict[str, Instance | None]:
     """Return an instance in each state."""
-    creating = made(lifecycle.provision(None, command(Provision), NOW))
+    creating = made(transitions.provision(None, command(Provision), NOW))
     undoing = after(creating, Failed(reason="No."))
     ready = after(creating, Succeeded())
-    deleting = made(lifecycle.deprovision(ready, [], command(Deprovision), NOW))
+    deleting = made(transitions.deprovision(ready, [], command(Deprovision), NOW))
     return {
         "none": None,
         "creating": creating,
         "creation failed": after(undoing, Succeeded()),
         "failed, something left": after(undoing, Failed(reason="No.")),
         "ready": ready,
-        "updating": made(lifecycle.update(ready, command(Update, parameters={"a": 1}), NOW)),
+        "updating": made(transitions.update(ready, command(Update, parameters={"a": 1}), NOW)),
         "deleting": deleting,
         "deleted": after(deleting, Succeeded()),
     }
@@ -101,10 +101,10 @@ def instances() -> dict[str, Instance | None]:
 
 def bindings(instance: Instance) -> dict[str, Binding | None]:
     """Return a binding in each state."""
-    creating = made(lifecycle.bind(instance, None, None, command(Bind), NOW))
+    creating = made(transitions.bind(instance, None, None, command(Bind), NOW))
     undoing = after(creating, Failed(reason="No."))
     ready = after(creating, Succeeded(credentials={}))
-    deleting = made(lifecycle.unbind(instance, ready, command(Unbind), NOW))
+    deleting = made(transitions.unbind(instance, ready, command(Unbind), NOW))
     return {
         "none": None,
         "creating": creating,
@@ -172,26 +172,28 @@ def document() -> str:
 
     of_instances = {
         "provision, as before": change(
-            lambda one: lifecycle.provision(one, command(Provision), NOW), "201"
+            lambda one: transitions.provision(one, command(Provision), NOW), "201"
         ),
         "provision, different": change(
-            lambda one: lifecycle.provision(one, command(Provision, space_guid="x"), NOW), "201"
+            lambda one: transitions.provision(one, command(Provision, space_guid="x"), NOW), "201"
         ),
         "update, the same as the one in progress": change(
-            lambda one: lifecycle.update(one, command(Update, parameters={"a": 1}), NOW), "200"
+            lambda one: transitions.update(one, command(Update, parameters={"a": 1}), NOW), "200"
         ),
         "update, different": change(
-            lambda one: lifecycle.update(one, command(Update, parameters={"a": 2}), NOW), "200"
+            lambda one: transitions.update(one, command(Update, parameters={"a": 2}), NOW), "200"
         ),
-        "update of nothing": change(lambda one: lifecycle.update(one, command(Update), NOW), "200"),
+        "update of nothing": change(
+            lambda one: transitions.update(one, command(Update), NOW), "200"
+        ),
         "bind, anew": change(
-            lambda one: lifecycle.bind(one, None, None, command(Bind), NOW), "201"
+            lambda one: transitions.bind(one, None, None, command(Bind), NOW), "201"
         ),
         "deprovision": change(
-            lambda one: lifecycle.deprovision(one, [], command(Deprovision), NOW), "200"
+            lambda one: transitions.deprovision(one, [], command(Deprovision), NOW), "200"
         ),
         "deprovision with bindings": change(
-            lambda one: lifecycle.deprovision(
+            lambda one: transitions.deprovision(
                 one, [bound["ready"]] if bound["ready"] else [], command(Deprovision), NOW
             ),
             "200",
@@ -201,14 +203,14 @@ def document() -> str:
     }
     of_bindings = {
         "bind, as before": bind(
-            lambda one: lifecycle.bind(live, one, None, command(Bind), NOW), "201"
+            lambda one: transitions.bind(live, one, None, command(Bind), NOW), "201"
         ),
         "bind, different": bind(
-            lambda one: lifecycle.bind(live, one, None, command(Bind, parameters={"a": 1}), NOW),
+            lambda one: transitions.bind(live, one, None, command(Bind, parameters={"a": 1}), NOW),
             "201",
         ),
         "bind in its place (rotation)": bind(
-            lambda one: lifecycle.bind(
+            lambda one: transitions.bind(
                 live,
                 None,
                 one,
@@ -217,7 +219,7 @@ def document() -> str:
             ),
             "201",
         ),
-        "unbind": bind(lambda one: lifecycle.unbind(live, one, command(Unbind), NOW), "200"),
+        "unbind": bind(lambda one: transitions.unbind(live, one, command(Unbind), NOW), "200"),
         "fetch": lambda state: asked(live, bound[state], "/service_bindings/b"),
         "last operation": lambda state: asked(
             live, bound[state], "/service_bindings/b/last_operation"

@@ -19,7 +19,7 @@ from drawer_app import HEADER_TIMEOUT, USER, DrawerServer, drawer_server
 from drawers import PLAN, SERVICE
 from waiting import eventually
 
-from alibroker.actors.store import OWNER
+from alibroker.actors.repository import OWNER
 from alibroker.etcd.client import Entry, Etcd
 from alibroker.etcd.embedded import EmbeddedEtcd, Timing
 

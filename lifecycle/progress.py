@@ -10,8 +10,9 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
-from alibroker.actors.commands import Again, Report
-from alibroker.actors.records import (
+from alibroker.brokers.api import NOTHING, Failed, InProgress, Succeeded
+from alibroker.lifecycle.commands import Again, Report
+from alibroker.lifecycle.records import (
     DELETIONS,
     MAX_EARLIER_PLANS,
     Binding,
@@ -25,7 +26,6 @@ from alibroker.actors.records import (
     noted,
     same_json,
 )
-from alibroker.brokers.api import NOTHING, Failed, InProgress, Succeeded
 
 UNDO_SHARE = 0.25
 """The part of a creation's time that is kept for removing what a failed one had created."""

@@ -6,8 +6,8 @@ import enum
 
 import msgspec
 
-from alibroker.actors.records import Key, Record
 from alibroker.brokers.api import NOTHING, Json, Step
+from alibroker.lifecycle.records import Key, Record
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):

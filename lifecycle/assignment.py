@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from alibroker.actors.records import Binding, Instance, Key
-from alibroker.actors.view import View
 from alibroker.brokers.api import NOTHING, Json, OperationKind, Work
 from alibroker.brokers.catalog import Catalog
+from alibroker.lifecycle.records import Binding, Instance, Key
+from alibroker.lifecycle.view import View
 
 UNDO = {
     OperationKind.PROVISION: OperationKind.DEPROVISION,

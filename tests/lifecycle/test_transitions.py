@@ -14,8 +14,9 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from alibroker.actors import lifecycle, progress
-from alibroker.actors.commands import (
+from alibroker.brokers.api import Failed, InProgress, Succeeded
+from alibroker.lifecycle import progress, transitions
+from alibroker.lifecycle.commands import (
     Again,
     Bind,
     Decision,
@@ -26,8 +27,7 @@ from alibroker.actors.commands import (
     Update,
     Verdict,
 )
-from alibroker.actors.records import Binding, Instance, OperationState, Record, Status, same_json
-from alibroker.brokers.api import Failed, InProgress, Succeeded
+from alibroker.lifecycle.records import Binding, Instance, OperationState, Record, Status, same_json
 
 NOW = 1_000.0
 
@@ -67,7 +67,7 @@ def advanced(record: Any, result: Any, now: float = NOW) -> Any:
 
 @pytest.fixture
 def creating() -> Instance:
-    decision = lifecycle.provision(None, command(Provision, parameters={"a": 1}), NOW)
+    decision = transitions.provision(None, command(Provision, parameters={"a": 1}), NOW)
     assert decision.answer.verdict is Verdict.STARTED
     instance: Instance = created(decision)
     return instance
@@ -112,17 +112,17 @@ def test_a_repeated_provision_with_another_attribute_is_a_conflict(
 ) -> None:
     repeated = command(Provision, **{"parameters": {"a": 1}, **change})
     for instance in (creating, ready):
-        assert lifecycle.provision(instance, repeated, NOW).answer.verdict is Verdict.DIFFERENT
+        assert transitions.provision(instance, repeated, NOW).answer.verdict is Verdict.DIFFERENT
 
 
 def test_context_and_maintenance_do_not_make_a_provision_another(ready: Instance) -> None:
     repeated = command(Provision, parameters={"a": 1.0}, context={"instance_name": "new"})
-    assert lifecycle.provision(ready, repeated, NOW).answer.verdict is Verdict.DONE
+    assert transitions.provision(ready, repeated, NOW).answer.verdict is Verdict.DONE
 
 
 def test_a_late_result_cannot_overwrite_but_its_facts_are_kept(creating: Instance) -> None:
     stopped = created(
-        lifecycle.deprovision(creating, [], command(Deprovision, operation_id="op2"), NOW)
+        transitions.deprovision(creating, [], command(Deprovision, operation_id="op2"), NOW)
     )
     late = report(creating, InProgress(description="made", resource={"id": "x"}))
 
@@ -165,9 +165,9 @@ def test_what_could_not_be_undone_is_named_and_can_be_deleted(creating: Instance
 
     assert (failed.clean, failed.resource) == (False, {"id": "x"})
     assert "Locked." in failed.operation.description
-    repeated = lifecycle.provision(failed, command(Provision, parameters={"a": 1}), NOW)
+    repeated = transitions.provision(failed, command(Provision, parameters={"a": 1}), NOW)
     assert repeated.answer.verdict is Verdict.DIFFERENT
-    deletion = created(lifecycle.deprovision(failed, [], command(Deprovision), NOW))
+    deletion = created(transitions.deprovision(failed, [], command(Deprovision), NOW))
     assert advanced(deletion, Succeeded()).status is Status.DELETED
 
 
@@ -190,7 +190,7 @@ def test_a_request_without_an_answer_is_remembered_until_the_thing_is_gone(
     unsure = advanced(creating, Again("No answer.", unanswered=True), NOW + 5)
     assert unsure.unanswered_at == NOW + 5
     ready = advanced(unsure, Succeeded())
-    deletion = created(lifecycle.deprovision(ready, [], command(Deprovision), NOW + 9))
+    deletion = created(transitions.deprovision(ready, [], command(Deprovision), NOW + 9))
     assert deletion.unanswered_at == NOW + 5
     # What a deletion asks for creates nothing.
     again = advanced(deletion, Again("No answer.", unanswered=True), NOW + 10)
@@ -203,7 +203,7 @@ def test_a_deletion_learns_that_the_creation_it_stopped_was_not_answered(
 ) -> None:
     late = report(creating, Again("No answer.", unanswered=True))
     stop = command(Deprovision, operation_id="another")
-    deletion = created(lifecycle.deprovision(creating, [], stop, NOW))
+    deletion = created(transitions.deprovision(creating, [], stop, NOW))
     told = progress.advance(deletion, late, NOW + 5)
     assert told is not None
     assert (told.unanswered_at, told.operation) == (NOW + 5, deletion.operation)
@@ -232,15 +232,15 @@ def test_a_creation_that_takes_too_long_is_undone_within_its_deadline(creating: 
 def test_what_ends_by_its_deadline_says_what_it_last_waited_for(
     ready: Instance, creating: Instance, kind: str, word: Again | InProgress
 ) -> None:
-    binding = created(lifecycle.bind(ready, None, None, command(Bind), NOW))
+    binding = created(transitions.bind(ready, None, None, command(Bind), NOW))
     bound = advanced(binding, Succeeded(credentials={"key": "k"}))
     changed = command(Update, parameters={"a": 2}, may_change_parameters=True)
     record = {
         "provision": creating,
-        "update": created(lifecycle.update(ready, changed, NOW)),
-        "deprovision": created(lifecycle.deprovision(ready, [], command(Deprovision), NOW)),
+        "update": created(transitions.update(ready, changed, NOW)),
+        "deprovision": created(transitions.deprovision(ready, [], command(Deprovision), NOW)),
         "bind": binding,
-        "unbind": created(lifecycle.unbind(ready, bound, command(Unbind), NOW)),
+        "unbind": created(transitions.unbind(ready, bound, command(Unbind), NOW)),
     }[kind]
     assert record.operation.kind == kind
     late = progress.expire(advanced(record, word), NOW + 99.0) or advanced(record, word)
@@ -252,23 +252,23 @@ def test_what_ends_by_its_deadline_says_what_it_last_waited_for(
 
 
 def test_an_instance_with_bindings_is_not_deleted(ready: Instance) -> None:
-    binding = created(lifecycle.bind(ready, None, None, command(Bind), NOW))
+    binding = created(transitions.bind(ready, None, None, command(Bind), NOW))
     deletion = command(Deprovision)
-    assert lifecycle.deprovision(ready, [binding], deletion, NOW).answer.verdict is Verdict.BUSY
+    assert transitions.deprovision(ready, [binding], deletion, NOW).answer.verdict is Verdict.BUSY
     bound = advanced(binding, Succeeded(credentials={"a": 1}))
-    left = lifecycle.deprovision(ready, [bound], deletion, NOW).answer
+    left = transitions.deprovision(ready, [bound], deletion, NOW).answer
     assert left.verdict is Verdict.BINDINGS_LEFT
     assert "b" in left.description
-    unbound = advanced(created(lifecycle.unbind(ready, bound, command(Unbind), NOW)), Succeeded())
+    unbound = advanced(created(transitions.unbind(ready, bound, command(Unbind), NOW)), Succeeded())
     assert unbound.private.credentials is None
-    ok = lifecycle.deprovision(ready, [unbound], deletion, NOW).answer
+    ok = transitions.deprovision(ready, [unbound], deletion, NOW).answer
     assert ok.verdict is Verdict.STARTED
 
 
 def test_nothing_is_forgotten_before_its_time(ready: Instance, creating: Instance) -> None:
     assert progress.forget_at(ready, 10.0) is None
     gone = advanced(
-        created(lifecycle.deprovision(ready, [], command(Deprovision), NOW)), Succeeded()
+        created(transitions.deprovision(ready, [], command(Deprovision), NOW)), Succeeded()
     )
     assert progress.forget_at(gone, 10.0) == NOW + 10.0
     unclean = advanced(advanced(creating, Failed(reason="No.")), Failed(reason="No."))
@@ -321,7 +321,7 @@ class Histories(RuleBasedStateMachine):
     def provision(self, size: int) -> None:
         wanted = self.next_command(Provision, parameters={"size": size})
         before = self.instance
-        decision = lifecycle.provision(before, wanted, self.now)
+        decision = transitions.provision(before, wanted, self.now)
         if before is not None and before.operation.in_progress:
             assert decision.record is None
         self.take(decision)
@@ -330,7 +330,7 @@ class Histories(RuleBasedStateMachine):
     def deprovision(self) -> None:
         bindings = [self.binding] if self.binding else []
         self.take(
-            lifecycle.deprovision(
+            transitions.deprovision(
                 self.instance,
                 bindings,
                 self.next_command(Deprovision, **self.offer()),
@@ -352,7 +352,7 @@ class Histories(RuleBasedStateMachine):
             may_change_parameters=may,
         )
         before = self.instance
-        self.take(lifecycle.update(before, wanted, self.now))
+        self.take(transitions.update(before, wanted, self.now))
         if before is not None and self.instance is not None:
             assert self.instance.plan_id == before.plan_id
             assert self.instance.private.parameters == before.private.parameters
@@ -363,7 +363,7 @@ class Histories(RuleBasedStateMachine):
         old = None
         if predecessor and self.binding is not None:
             old = replace(self.binding, binding_id="b0")
-        self.take(lifecycle.bind(self.instance, self.binding, old, wanted, self.now))
+        self.take(transitions.bind(self.instance, self.binding, old, wanted, self.now))
 
     def offer(self) -> dict[str, str]:
         """Return the plan as the instance has it, as a platform would send it."""
@@ -372,7 +372,7 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def unbind(self) -> None:
         wanted = self.next_command(Unbind, **self.offer())
-        self.take(lifecycle.unbind(self.instance, self.binding, wanted, self.now))
+        self.take(transitions.unbind(self.instance, self.binding, wanted, self.now))
 
     @rule(result=RESULTS, of_binding=strategies.booleans())
     def step(self, result: Any, *, of_binding: bool) -> None:
@@ -433,7 +433,7 @@ class Histories(RuleBasedStateMachine):
         binding = self.binding
         if binding is not None and binding.status is not Status.DELETED:
             wanted = command(Unbind, operation_id="x", **self.offer())
-            unbinding = lifecycle.unbind(self.instance, binding, wanted, self.now)
+            unbinding = transitions.unbind(self.instance, binding, wanted, self.now)
             assert unbinding.answer.verdict in (Verdict.STARTED, Verdict.JOINED)
             under_way = unbinding.record or binding
             binding = advanced(under_way, Succeeded(), self.now)
@@ -442,7 +442,7 @@ class Histories(RuleBasedStateMachine):
         if instance is not None and instance.status is Status.UPDATING:
             instance = advanced(instance, Failed(reason="No."), self.now)
         if instance is not None and instance.status is not Status.DELETED:
-            deletion = lifecycle.deprovision(
+            deletion = transitions.deprovision(
                 instance,
                 [binding] if binding else [],
                 command(Deprovision, operation_id="y", plan_id=instance.plan_id),

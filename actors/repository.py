@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from alibroker.actors.records import Binding, Instance, Key, Record
 from alibroker.etcd import identity, keys
 from alibroker.etcd.client import Committed, Entry, Etcd, KeyValue, Lost
 from alibroker.etcd.errors import (
@@ -25,6 +24,7 @@ from alibroker.etcd.records import (
 )
 from alibroker.etcd.sealing import Sealer, SealError
 from alibroker.etcd.space import Disk
+from alibroker.lifecycle.records import Binding, Instance, Key, Record
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class WrongKeyError(StoreRefusedError):
         )
 
 
-class RecordStore:
+class Repository:
     """The broker's keys in etcd, for the storage actor alone.
 
     Whoever starts last owns the store: it writes a token of its own under one key, and each of its

@@ -12,7 +12,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from alibroker.actors.commands import (
+from alibroker.brokers.api import NOTHING, OperationKind
+from alibroker.lifecycle.commands import (
     Answer,
     Bind,
     Command,
@@ -23,7 +24,7 @@ from alibroker.actors.commands import (
     Update,
     Verdict,
 )
-from alibroker.actors.records import (
+from alibroker.lifecycle.records import (
     Binding,
     Event,
     Instance,
@@ -36,7 +37,6 @@ from alibroker.actors.records import (
     noted,
     same_json,
 )
-from alibroker.brokers.api import NOTHING, OperationKind
 
 
 def provision(instance: Instance | None, command: Provision, now: float) -> Decision:

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from alibroker.actors.actor import Address
-from alibroker.actors.commands import Adopt, Answer, Verdict
-from alibroker.actors.findings import ORPHANS, Disagreement, Finding
 from alibroker.actors.messages import Change, Settle, Settlement, resolve
-from alibroker.actors.records import Key
-from alibroker.actors.survey import is_of
 from alibroker.brokers.api import NOTHING, Found, Json, TryAgainError
 from alibroker.brokers.catalog import Catalog
 from alibroker.brokers.contract import ContractError, Plugin
+from alibroker.lifecycle.commands import Adopt, Answer, Verdict
+from alibroker.lifecycle.findings import ORPHANS, Disagreement, Finding
+from alibroker.lifecycle.records import Key
+from alibroker.lifecycle.survey import is_of
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _DOUBLE = (
 )
 
 
-class Settling:
+class OrphanActions:
     """Carries out what operators decided, by the way that every change goes."""
 
     def __init__(

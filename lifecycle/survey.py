@@ -9,14 +9,14 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterator, Mapping, Sequence
 
-from alibroker.actors.claims import Claim, claim_of
-from alibroker.actors.findings import Disagreement, Finding
-from alibroker.actors.records import Key, Record, Status, same_json
-from alibroker.actors.view import View
 from alibroker.brokers.api import Found
 from alibroker.brokers.catalog import Catalog
 from alibroker.brokers.contract import Plugin
 from alibroker.brokers.digests import digest
+from alibroker.lifecycle.claims import Claim, claim_of
+from alibroker.lifecycle.findings import Disagreement, Finding
+from alibroker.lifecycle.records import Key, Record, Status, same_json
+from alibroker.lifecycle.view import View
 
 
 def settled(view: View, services: frozenset[str]) -> dict[Key, str]:

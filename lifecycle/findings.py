@@ -8,8 +8,8 @@ import hashlib
 import msgspec
 from msgspec.structs import replace
 
-from alibroker.actors.records import Key
 from alibroker.brokers.api import Found
+from alibroker.lifecycle.records import Key
 
 
 class Disagreement(enum.StrEnum):

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from alibroker.actors.records import Key, Record
 from alibroker.brokers.api import Json
 from alibroker.brokers.catalog import Catalog
 from alibroker.brokers.contract import Plugin
+from alibroker.lifecycle.records import Key, Record
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from alibroker.actors.commands import Adopt, Answer, Decision, Verdict
-from alibroker.actors.lifecycle import begin, refused, started
-from alibroker.actors.records import (
+from alibroker.brokers.api import NOTHING, OperationKind
+from alibroker.lifecycle.commands import Adopt, Answer, Decision, Verdict
+from alibroker.lifecycle.records import (
     Binding,
     Event,
     Instance,
@@ -20,7 +20,7 @@ from alibroker.actors.records import (
     Status,
     noted,
 )
-from alibroker.brokers.api import NOTHING, OperationKind
+from alibroker.lifecycle.transitions import begin, refused, started
 
 
 def adopt(instance: Instance | None, record: Record | None, command: Adopt, now: float) -> Decision:

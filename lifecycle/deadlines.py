@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import heapq
 
-from alibroker.actors.progress import expire, forget_at, next_deadline
-from alibroker.actors.records import Key, Record
+from alibroker.lifecycle.progress import expire, forget_at, next_deadline
+from alibroker.lifecycle.records import Key, Record
 
 
-class Timers:
+class Deadlines:
     """A time per record, soonest first; one that has changed since is simply looked at again."""
 
     def __init__(self, lifetime: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Callable, Iterator
 
-from alibroker.actors.records import Binding, Instance, Key, Record
+from alibroker.lifecycle.records import Binding, Instance, Key, Record
 
 Decode = Callable[[Key, bytes], Record]
 

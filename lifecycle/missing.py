@@ -12,9 +12,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from alibroker.actors.findings import LOSSES, Disagreement, Finding
-from alibroker.actors.records import Key
 from alibroker.brokers.api import TryAgainError
+from alibroker.lifecycle.findings import LOSSES, Disagreement, Finding
+from alibroker.lifecycle.records import Key
 
 MOST_LOOKS: Final = 100
 """How many things are looked for one by one; where more are not seen, something else is wrong."""
