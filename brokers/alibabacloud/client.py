@@ -13,6 +13,7 @@ from aliyunsdkcore.auth.credentials import AccessKeyCredential, StsTokenCredenti
 from aliyunsdkcore.client import AcsClient
 from aliyunsdkcore.http import protocol_type
 from aliyunsdkcore.request import AcsRequest, CommonRequest
+from aliyunsdkrds.endpoint import endpoint_data
 
 from alibroker.brokers.alibabacloud.credentials import (
     Credentials,
@@ -35,6 +36,12 @@ _VERSIONS: Final = {
     "Vpc": "2016-04-28",
 }
 
+_ENDPOINTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Rds": endpoint_data.getEndpointMap(),
+    "Vpc": {},
+}
+"""Endpoints by region; a region that is not there has `<product>.<region>.aliyuncs.com`."""
+
 for _name in ("aliyunsdkcore", "oss2"):
     # They log URLs, in which signatures and tokens are.
     logging.getLogger(_name).setLevel(logging.CRITICAL)
@@ -47,6 +54,9 @@ def common_request(product: str, action: str, **parameters: str) -> CommonReques
     """
     request = CommonRequest(version=_VERSIONS[product], action_name=action, product=product)
     request.set_method("POST")
+    if product in _ENDPOINTS:
+        # Without it the SDK goes by a table of its own, which has not grown with the regions.
+        request.endpoint_map, request.endpoint_regional = _ENDPOINTS[product], "regional"
     for name, value in parameters.items():
         request.add_query_param(name, value)
     return request

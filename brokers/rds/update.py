@@ -286,11 +286,25 @@ def _fault(work: Work, wanted: Order, previous: Order) -> str | None:
         )
     if len(_slow_changes(wanted, previous)) > 1:
         return "change SSL, TDE, and class and storage one after the other, not together"
+    if _only_disk_may_change(wanted, previous):
+        return (
+            "parameters/StorageType: change it to general_essd alone, and class and storage before "
+            "or after that"
+        )
     if previous.tde and not wanted.tde:
         return "parameters/TDE: it can never be turned off"
     if work.parameters.get("CharacterSet") != work.previous_parameters.get("CharacterSet"):
         return "parameters/CharacterSet: it can be chosen only when a database is created"
     return order_fault(wanted)
+
+
+def _only_disk_may_change(wanted: Order, previous: Order) -> bool:
+    """Tell whether more is to change than RDS takes together (ModifyDBInstanceSpec)."""
+    to_general = previous.storage_type.startswith("cloud_essd") and (
+        wanted.storage_type == "general_essd"
+    )
+    same = (wanted.instance_class, wanted.storage) == (previous.instance_class, previous.storage)
+    return to_general and not same
 
 
 def _before(work: Work) -> dict[str, object]:

@@ -192,6 +192,10 @@ def modify_db_instance_spec(call: Call) -> Answer:
     parameters = call.parameters
     parameters.choice("PayType", ("Postpaid", "Prepaid"), "Postpaid")
     parameters.choice("EffectiveTime", ("Immediate", "MaintainTime", "ScheduleTime"), "Immediate")
+    if "Category" in parameters:
+        parameters.choice(
+            "Category", ("Basic", "HighAvailability", "AlwaysOn", "Cluster", "Finance")
+        )
     if "DBInstanceClass" not in parameters and "DBInstanceStorage" not in parameters:
         raise missing("DBInstanceClass")
     if "Category" in parameters:
@@ -213,7 +217,9 @@ def modify_db_instance_spec(call: Call) -> Answer:
         storage = check_storage(parameters, storage_type)
     if storage < instance.storage:
         raise ApiError(400, "NotSupportReduceDiskSize", "The storage of an instance can only grow.")
-    if {instance.zone, found.code} & set(call.cloud.settings.out_of_stock):
+    if {instance.zone, found.code, f"{instance.zone}/{found.code}"} & set(
+        call.cloud.settings.out_of_stock
+    ):
         raise ApiError(404, "InsufficientResourceCapacity", "There is insufficient capacity.")
     if (found.code, storage, storage_type) == (
         instance.class_code,

@@ -188,6 +188,9 @@ def test_two_brokers_must_not_offer_the_same_id(tmp_path: Path) -> None:
         {"EngineVersion": 5.6, "Storage": 20},
         {"EngineVersion": "5.7", "Storage": "25", "Class": "rds.mysql.s2.large"},
         {"EngineVersion": 8, "Engine": "MySQL", "ZoneId": "cn-hangzhou-MAZ6(b,f)"},
+        {"TimeZone": "+8:00"},
+        {"TimeZone": "-12:59"},
+        {"TimeZone": "+13:00"},
         {"NetworkType": "VPC", "VpcID": "vpc-bp1abc", "VSwitchID": "vsw-bp1abc"},
     ],
 )
@@ -206,6 +209,9 @@ def test_parameters_that_users_of_the_go_program_send_are_accepted(
         ({"Storage": True}, "parameters/Storage"),
         ({"EngineVersion": "9"}, "parameters/EngineVersion"),
         ({"VpcID": "secret-looking"}, "parameters/VpcID"),
+        ({"TimeZone": "+13:30"}, "parameters/TimeZone"),
+        ({"TimeZone": "+14:00"}, "parameters/TimeZone"),
+        ({"TimeZone": "Asia/Shanghai"}, "parameters/TimeZone"),
         ({"Colour": "red"}, "known: AllowedIPs, BackupDays"),
     ],
 )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from aliyunsdkcore.client import AcsClient
 from aliyunsdkrds.request.v20140815.CreateAccountRequest import CreateAccountRequest
 
 from alibroker.brokers.alibabacloud.buckets import Buckets
@@ -193,3 +194,19 @@ def test_ram_requests_name_their_version(server: Canned, cloud: CloudClient) -> 
     ((path, _),) = server.requests
     assert "Version=2015-05-01" in path
     assert "UserName=u" in path
+
+
+@pytest.mark.parametrize(
+    ("region", "product", "host"),
+    [
+        ("cn-hangzhou", "Vpc", "vpc.cn-hangzhou.aliyuncs.com"),
+        ("ap-northeast-2", "Vpc", "vpc.ap-northeast-2.aliyuncs.com"),
+        ("cn-hangzhou", "Rds", "rds.aliyuncs.com"),
+        ("ap-northeast-2", "Rds", "rds.ap-northeast-2.aliyuncs.com"),
+        ("ap-northeast-2", "Ram", "ram.aliyuncs.com"),
+    ],
+)
+def test_a_region_has_endpoints_of_its_own(region: str, product: str, host: str) -> None:
+    request = common_request(product, "DescribeRegions")
+    found = AcsClient("id", "secret", region)._resolve_endpoint(request)
+    assert found == host

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aliyunsdkrds.request.v20140815.ModifyDBInstanceSpecRequest import ModifyDBInstanceSpecRequest
 from waiting import eventually
 
+from alibroker.brokers.alibabacloud.client import common_request
 from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.api import Failed, OperationKind, Succeeded
 from alibroker.brokers.driver import Operation
@@ -125,6 +127,7 @@ def test_a_class_that_the_plan_says_by_now_comes_with_no_other_change(
         ({"VpcID": "vpc-other"}, "VPC"),
         ({"CharacterSet": "gbk"}, "CharacterSet"),
         ({"StorageType": "cloud_essd3"}, "1500 GB"),
+        ({"StorageType": "general_essd", "Storage": 60}, "general_essd alone"),
     ],
 )
 def test_what_cannot_change_is_said_before_anything_is_done(
@@ -216,3 +219,33 @@ def test_a_database_that_is_gone_is_said_to_be_of_no_use(
     end = failure(driver.update("i", **changes))
     assert "not there any more" in end.reason
     assert not end.instance_usable
+
+
+@pytest.mark.parametrize(
+    "changes", [{"Class": "mysql.n2.large.2c"}, {"Storage": 60}, {"StorageType": "general_essd"}]
+)
+def test_what_does_not_change_is_ordered_as_it_really_is(
+    rds: Drive, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    driver = rds()
+    driver.provision("i", SELF_DEFINE)
+    # It has grown by itself, as it does where automatic storage expansion is on.
+    (before,) = sandbox.databases
+    sandbox.settings(time_scale=0.0)
+    here = {"DBInstanceId": before["id"], "PayType": "Postpaid"}
+    cloud = driver.broker._cloud  # type: ignore[attr-defined] # of this broker
+    cloud.call(common_request("Rds", "ModifyDBInstanceSpec", **here, DBInstanceStorage="50"))
+    sent: list[dict[str, Any]] = []
+    set_type = ModifyDBInstanceSpecRequest.set_DBInstanceStorageType
+
+    def set_last(request: ModifyDBInstanceSpecRequest, kind: str) -> None:
+        set_type(request, kind)
+        sent.append(dict(request.get_query_params()))
+
+    monkeypatch.setattr(ModifyDBInstanceSpecRequest, "set_DBInstanceStorageType", set_last)
+    assert isinstance(driver.update("i", **changes).end, Succeeded)
+    (asked,) = sent
+    wanted = {"Class": before["class"], "Storage": 50, "StorageType": "cloud_essd"} | changes
+    assert {name: asked[f"DBInstance{name}"] for name in wanted} == wanted
+    assert sandbox.databases[0]["storage"] == wanted["Storage"]
+    driver.deprovision("i")
