@@ -128,8 +128,7 @@ class Runner:
 
     def _run_check(self, check: Check, offer: Offer | None) -> Result:
         if not self._is_due(check):
-            since = f"since {check.since[0]}.{check.since[1]}"
-            return Result(check, offer, Outcome.NOT_APPLICABLE, remarks=(since,))
+            return _not_due(check, offer)
         try:
             with self._progress.over(check.name):
                 found = list(check.run(self._session))
@@ -155,5 +154,15 @@ class Runner:
             why = self._why_not if check.name in self._selected else "not selected"
             walks: list[Offer | None] = [subject.offer for subject in self._session.subjects]
             for offer in (walks if check.stage.per_plan else []) or [None]:
-                if (check.name, offer.plan_id if offer else "") not in done:
+                if (check.name, offer.plan_id if offer else "") in done:
+                    continue
+                if check.name in self._selected and not self._is_due(check):
+                    # Its stage may have been left out for that.
+                    self._results.append(_not_due(check, offer))
+                else:
                     self._results.append(Result(check, offer, Outcome.SKIPPED, remarks=(why,)))
+
+
+def _not_due(check: Check, offer: Offer | None) -> Result:
+    since = f"since {check.since[0]}.{check.since[1]}"
+    return Result(check, offer, Outcome.NOT_APPLICABLE, remarks=(since,))
