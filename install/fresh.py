@@ -40,7 +40,8 @@ APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 ENTER = """
 mount --make-rprivate /
 mount -t proc proc "$1/proc" && mount --rbind /sys "$1/sys" && mount --rbind /dev "$1/dev"
-exec chroot "$@"
+# Not exec: the first process has to reap orphans, as init does.
+chroot "$@" || exit $?
 """
 
 
@@ -117,7 +118,7 @@ class Machine:
 
     def _follow(self, process: subprocess.Popen[str], until: str) -> tuple[Pace, bool]:
         pace = Pace()
-        with self.log.open("a", encoding="utf-8") as log:
+        with self.log.open("a", encoding="utf-8", buffering=1) as log:
             for line in process.stdout or ():
                 pace.line()
                 log.write(f"{pace.seconds:7.1f}  {line}")
