@@ -29,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         group_quota: RAM groups per account.
         policy_quota: Custom RAM policies per account.
         client_token_seconds: How long a ClientToken is remembered, in real seconds.
+        orders_tagged: Whether CreateDBInstance puts the tags on that it is given.
         role_credential_seconds: Lifetime of the metadata service's credentials, in real seconds.
         metadata_token_required: Whether the metadata service refuses calls without a token.
         first_account_super: Whether an instance's first account must be a Super account.
@@ -53,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group_quota: Count = 300
     policy_quota: Count = 1500
     client_token_seconds: Annotated[float, Meta(ge=0)] = 86_400.0
+    orders_tagged: bool = True
     role_credential_seconds: Annotated[float, Meta(gt=0)] = 3600.0
     metadata_token_required: bool = False
     first_account_super: bool = False

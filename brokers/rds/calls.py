@@ -139,6 +139,17 @@ class RdsCalls:
                 break
         return found
 
+    def described(self, description: str) -> list[Item]:
+        """Return the instances with a description (DescribeDBInstances, the first page).
+
+        SearchKey finds ids and descriptions that hold the text, so it is compared here.
+        """
+        request = DescribeDBInstancesRequest()
+        request.set_SearchKey(description)
+        request.set_PageSize(_PAGE_SIZE)
+        items = items_of(self._cloud.call(request), "Items", "DBInstance")
+        return [one for one in items if one.get("DBInstanceDescription") == description]
+
     def all_instances(self, tag: tuple[str, str]) -> list[Item]:
         """Return all instances with a tag, 100 a call (DescribeDBInstances).
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
-from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, tag_value
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import InProgress, Step, Succeeded, Work
-from alibroker.brokers.rds.calls import RdsCalls
+from alibroker.brokers.rds.calls import Item, RdsCalls
+from alibroker.brokers.rds.marks import bought_for, seconds
 from alibroker.brokers.rds.status import CREATING, DELETING, GONE, RELEASED
+
+_SKEW: Final = 900.0  # seconds, as far as the clocks of broker and cloud can be apart
 
 
 class Deprovision:
@@ -33,10 +37,9 @@ class Deprovision:
 
         Until such a request has settled, finding nothing proves nothing.
         """
-        items = self._calls.instances((INSTANCE_TAG, tag_value(work.instance_id)))
-        for item in items:
+        for item, _ in bought_for(self._calls, work.instance_id):
             status = item.get("DBInstanceStatus")
-            if status != RELEASED:
+            if status != RELEASED and not self._is_later(work, item):
                 return InProgress(
                     description="The database is being deleted",
                     resource={"instance_id": item["DBInstanceId"], "created_at": work.now},
@@ -51,6 +54,11 @@ class Deprovision:
             state={"searching_since": searching_since},
             poll_after=min(self._settings.poll_interval, self._settings.settle - quiet),
         )
+
+    def _is_later(self, work: Work, item: Item) -> bool:
+        """Tell whether something was made after all orders of the provision, e.g. by cloning."""
+        ordered = float(work.resource.get("created_at") or work.now)
+        return seconds(item.get("CreateTime")) > ordered + self._settings.settle + _SKEW
 
     def _delete(self, work: Work) -> Step:
         try:
@@ -85,7 +93,9 @@ class Deprovision:
         ):
             # A new instance is not found for a moment either.
             return self._in_progress(work, "The database is being deleted", {})
-        if work.state.get("searched"):
+        # Where it was ordered more than once, an order that counted as refused or lost may have
+        # bought one as well.
+        if work.state.get("searched") or int(work.resource.get("attempt") or 1) > 1:
             return InProgress(
                 description="Making sure that no database is left",
                 resource={"instance_id": ""},

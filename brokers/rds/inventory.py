@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
@@ -25,6 +24,7 @@ from alibroker.brokers.rds.account_calls import AccountCalls, privileges_of, use
 from alibroker.brokers.rds.calls import TAGGED_AT_ONCE, Item, RdsCalls
 from alibroker.brokers.rds.engines import ENGINES
 from alibroker.brokers.rds.facts import facts_of
+from alibroker.brokers.rds.marks import seconds
 from alibroker.brokers.rds.order import category_of, read_order
 from alibroker.brokers.rds.retired import Retirement
 from alibroker.brokers.rds.status import CREATING, DELETING_STATUSES, RUNNING
@@ -210,7 +210,7 @@ class RdsInventory:
 def _instance(item: Item, listed: Item, tags: Mapping[str, str], parameters: Json) -> Found:
     return replace(
         marked(INSTANCE, str(item["DBInstanceId"]), tags),
-        created_at=_seconds(item.get("CreationTime") or listed.get("CreateTime")),
+        created_at=seconds(item.get("CreationTime") or listed.get("CreateTime")),
         resource=facts_of(item),
         parameters=parameters,
     )
@@ -263,11 +263,3 @@ def _retired(account: Item, instance: Found) -> Found:
         space_guid=instance.space_guid,
         kept=instance.kept,
     )
-
-
-def _seconds(text: object) -> float:
-    """Read a time as the API writes it, e.g. 2026-01-02T03:04:05Z; 0 if it is written otherwise."""
-    try:
-        return datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
-        return 0.0

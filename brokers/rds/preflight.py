@@ -114,6 +114,10 @@ FEATURES: Final[Mapping[str, Sequence[Probe]]] = {
 """What docs/rds.md says that the broker may have to do to an instance."""
 
 
+class _BoughtError(Exception):
+    """A dry run has bought the instance that the text names."""
+
+
 class RdsPreflight:
     """Looks at all that instances and their bindings will need."""
 
@@ -146,7 +150,17 @@ class RdsPreflight:
             for plan in offering.plans:
                 if not plan.hidden:
                     order = read_order(plan.settings, NOTHING, self._settings)
-                    yield self._plan(f"RDS: plan {offering.name} {plan.name}", order)
+                    subject = f"RDS: plan {offering.name} {plan.name}"
+                    try:
+                        yield self._plan(subject, order)
+                    except _BoughtError as error:
+                        yield Check(
+                            subject=subject,
+                            state=CheckState.FAILED,
+                            detail=f"the cloud has bought {error}, though only to check was asked",
+                            remedy=f"delete {error} in the console, and report this as a defect",
+                        )
+                        return  # the other plans would be bought as well
 
     def price(self, plan_id: str) -> Price | None:
         """Return what an instance of the plan costs in an hour; None if the cloud does not say."""
@@ -246,6 +260,8 @@ class RdsPreflight:
             if error.kind in {Kind.QUOTA, Kind.PLACE}:
                 return refused(subject, error)
             return refused(subject, error, _ANOTHER)
+        if answer.get("DBInstanceId"):
+            raise _BoughtError(str(answer["DBInstanceId"]))
         if not answer.get("DryRunResult", True):
             return Check(
                 subject=subject,

@@ -8,13 +8,14 @@ from typing import Final
 from msgspec.structs import replace
 
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
-from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, tag_value, tags
+from alibroker.brokers.alibabacloud.naming import tags
 from alibroker.brokers.alibabacloud.settings import CloudSettings
-from alibroker.brokers.api import NOTHING, Failed, InProgress, Step, Succeeded, Work
+from alibroker.brokers.api import NOTHING, Failed, InProgress, Json, Step, Succeeded, Work
 from alibroker.brokers.digests import digest
 from alibroker.brokers.rds.calls import Item, RdsCalls
 from alibroker.brokers.rds.extras import Extras
 from alibroker.brokers.rds.facts import facts_of
+from alibroker.brokers.rds.marks import bought_for, description
 from alibroker.brokers.rds.networks import Networks, PlacementError, open_places
 from alibroker.brokers.rds.order import Order, order_fault, order_of
 from alibroker.brokers.rds.status import CREATING, DELETING_STATUSES, GONE, RUNNING
@@ -68,6 +69,8 @@ class Provision:
                 return self._create(work)
             case "elsewhere":
                 return self._elsewhere(work)
+            case "tag":
+                return self._tag(work)
             case "wait":
                 return self._wait(work)
             case "configure":
@@ -107,13 +110,16 @@ class Provision:
         )
 
     def _create(self, work: Work) -> Step:
-        if work.now - work.resource["requested_at"] > _TOKEN_SECONDS:
-            # Too long ago to trust the token: was it bought already?
-            return self._found(work) or InProgress(
-                description="The database is being ordered",
-                state=work.state,
-                resource={"requested_at": work.now},
-            )
+        is_old = work.now - work.resource["requested_at"] > _TOKEN_SECONDS
+        if is_old or work.unanswered_at > work.resource["requested_at"]:
+            # Nobody knows how long a token is good for: was it bought already?
+            found = self._found(work)
+            if found is not None or is_old:
+                return found or InProgress(
+                    description="The database is being ordered",
+                    state=work.state,
+                    resource={"requested_at": work.now},
+                )
         try:
             answer = self._order(work, client_token=work.resource["client_token"])
         except CloudError as error:
@@ -122,7 +128,7 @@ class Provision:
             return self._refused(work, error)
         except PlacementError as error:
             return Failed(reason=str(error))
-        return self._bought(work, answer)
+        return self._bought(work, answer, is_tagged=_has_tags(answer))
 
     def _check(self, work: Work) -> Step:
         """Have the cloud check the order; it buys nothing."""
@@ -132,6 +138,9 @@ class Provision:
             return self._refused(work, error)
         except PlacementError as error:
             return Failed(reason=str(error))
+        if answer.get("DBInstanceId"):
+            # It was no dry run to the cloud.
+            return self._bought(work, answer, is_tagged=_has_tags(answer))
         if not answer.get("DryRunResult", True):
             return Failed(reason="Alibaba Cloud would refuse this order")
         return InProgress(
@@ -218,22 +227,35 @@ class Provision:
         )
 
     def _found(self, work: Work) -> Step | None:
-        items = self._calls.instances((INSTANCE_TAG, tag_value(work.instance_id)))
-        for item in items:
+        for item, is_tagged in bought_for(self._calls, work.instance_id):
             if item.get("DBInstanceStatus") not in DELETING_STATUSES:
-                return self._bought(work, item)
+                return self._bought(work, item, is_tagged=is_tagged)
         return None
 
-    def _bought(self, work: Work, item: Item) -> InProgress:
+    def _bought(self, work: Work, item: Item, *, is_tagged: bool) -> InProgress:
         facts = {
             "instance_id": item["DBInstanceId"],
             "region": self._settings.region,
             "created_at": work.now,
         }
+        if not is_tagged:
+            # By its tags it is found whatever happens, so they come before anything else.
+            return InProgress(
+                description="The database is being marked",
+                state={"phase": "tag"},
+                resource=facts | _endpoint(item),
+            )
+        return self._created(work, facts | _endpoint(item))
+
+    def _tag(self, work: Work) -> Step:
+        self._calls.tag(work.resource["instance_id"], tags(work, self._settings.name))
+        return self._created(work)
+
+    def _created(self, work: Work, facts: Json = NOTHING) -> InProgress:
         return InProgress(
             description="The database is being created",
             state={"phase": "wait", "leaves": CREATING, "since": work.now},
-            resource=facts | _endpoint(item),
+            resource=facts,
             poll_after=self._settings.poll_interval * _FIRST_LOOK,
         )
 
@@ -295,12 +317,9 @@ def _nowhere(refusals: Mapping[str, str]) -> str:
     return f"{refusals[last]}{before}"
 
 
-def description(instance_id: str) -> str:
-    """Return the instance's description: a letter first, 64 characters at most."""
-    text = f"alibroker-{instance_id}"
-    if len(text) <= 64 and text.replace("-", "").replace("_", "").isalnum() and text.isascii():  # noqa: PLR2004 - of ModifyDBInstanceDescription
-        return text
-    return f"alibroker-{digest(instance_id, length=52)}"
+def _has_tags(answer: Item) -> bool:
+    """Tell whether the cloud says that it put the tags on (CreateDBInstance, TagResult)."""
+    return str(answer.get("TagResult", True)).lower() == "true"
 
 
 def _endpoint(item: Item) -> dict[str, str]:

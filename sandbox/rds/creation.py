@@ -47,24 +47,26 @@ def create_db_instance(call: Call) -> Answer:
                 "IdempotentParameterMismatch",
                 "The request uses the same client token as a previous, but non-identical request.",
             )
-        return {**remembered.answer, "TagResult": True}
+        return remembered.answer
     instance = _plan(call)
     if parameters.flag("DryRun"):
         return {"DryRun": True, "DryRunResult": True}
     call.cloud.instances.put(instance.id, instance)
-    answer = {
+    answer: dict[str, str | bool] = {
         "DBInstanceId": instance.id,
         "OrderId": instance.order,
         "ConnectionString": instance.connection_string,
         "Port": str(instance.port),
     }
+    if parameters.pairs():
+        answer["TagResult"] = call.cloud.settings.orders_tagged
     if token:
         _forget_tokens(call)
         expires = call.now + call.cloud.settings.client_token_seconds
         call.cloud.tokens.put(
             f"CreateDBInstance:{token}", Token(parameters.fingerprint(), answer, expires)
         )
-    return {**answer, "TagResult": True}
+    return answer
 
 
 def _forget_tokens(call: Call) -> None:
@@ -94,7 +96,7 @@ def _plan(call: Call) -> Instance:
     description = parameters.get("DBInstanceDescription")
     if description:
         rules.check_description(description, 2, 255)
-    tags = rules.check_tags(parameters.pairs())
+    tags = rules.check_tags(parameters.pairs()) if cloud.settings.orders_tagged else {}
     port = parameters.integer(
         "Port",
         catalog.DEFAULT_PORTS[engine],

@@ -147,5 +147,5 @@ class Token(msgspec.Struct, frozen=True):
     """A remembered ClientToken: what was asked and what was answered."""
 
     fingerprint: str
-    answer: dict[str, str]
+    answer: dict[str, str | bool]
     expires: float

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
+from waiting import eventually
 
 from alibroker.brokers.alibabacloud import client
 from alibroker.brokers.api import (
@@ -17,6 +20,7 @@ from alibroker.brokers.api import (
     TryAgainError,
 )
 from alibroker.brokers.driver import Driver, Operation
+from alibroker.brokers.rds.calls import RdsCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +59,12 @@ def live(driver: Driver, sandbox: Sandbox) -> None:
     assert database["accounts"] == []
     assert isinstance(driver.deprovision("i").end, Succeeded)
     assert sandbox.empty
+
+
+def described(rds: Drive) -> bool:
+    """Tell whether what was bought for an instance `i` is in the list by now."""
+    cloud = rds().broker._cloud  # type: ignore[attr-defined]
+    return bool(RdsCalls(cloud).described("alibroker-i"))
 
 
 def reason(operation: Operation) -> str:
@@ -210,6 +220,85 @@ def test_a_lost_answer_and_a_forgotten_token_buy_no_second_instance(
     assert isinstance(driver.run([operation])[0].end, Succeeded)
     assert len(sandbox.databases) == 1
     driver.deprovision("i")
+
+
+def test_after_a_lost_answer_the_list_is_asked_before_the_token(
+    rds: Drive, sandbox: Sandbox
+) -> None:
+    sandbox.settings(client_token_seconds=0)
+    driver = rds()
+    operation = driver.ordered("i", SMALL)
+    driver.step(operation)
+    sandbox.fault("CreateDBInstance", "reset", when="after")
+    driver.step(operation)
+    driver.unanswered_at = time.time()
+    eventually(lambda: described(rds))
+    assert isinstance(driver.run([operation])[0].end, Succeeded)
+    assert len(sandbox.databases) == 1
+    driver.unanswered_at = 0.0
+    driver.deprovision("i")
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_instance_that_was_bought_without_its_tags_gets_them(
+    rds: Drive, sandbox: Sandbox, *, lost: bool
+) -> None:
+    sandbox.settings(orders_tagged=False, client_token_seconds=0)
+    driver = rds()
+    operation = driver.ordered("i", SMALL)
+    driver.step(operation)
+    if lost:
+        sandbox.fault("CreateDBInstance", "reset", when="after")
+        driver.step(operation)
+        driver.unanswered_at = time.time()
+    sandbox.fault("TagResources", "error", code="ServiceUnavailable", status=503)
+    eventually(lambda: not lost or described(rds))
+    assert isinstance(driver.run([operation])[0].end, Succeeded)
+    (database,) = sandbox.databases
+    assert database["tags"]["alibroker-instance"] == "i"
+    driver.unanswered_at = 0.0
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.empty
+
+
+def test_an_instance_without_tags_whose_only_trace_is_the_intent_is_found_and_deleted(
+    rds: Drive, sandbox: Sandbox
+) -> None:
+    sandbox.settings(orders_tagged=False)
+    driver = rds()
+    operation = driver.ordered("i", SMALL)
+    driver.step(operation)
+    sandbox.fault("CreateDBInstance", "reset", when="after")
+    driver.step(operation)
+    assert len(sandbox.databases) == 1
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.empty
+
+
+def test_what_two_orders_bought_is_deleted_and_what_was_made_later_is_not(
+    rds: Drive, sandbox: Sandbox
+) -> None:
+    driver = rds(ALIBROKER_SETTLE_SECONDS="0")
+    driver.provision("i", SMALL)
+    twin = driver.ordered("twin", SMALL)
+    driver.run([twin])
+    calls = RdsCalls(driver.broker._cloud)  # type: ignore[attr-defined]
+    for name in ("i", "twin"):
+        calls.tag(driver.resource(name)["instance_id"], {"alibroker-instance": "i"})
+    record = driver.instances["i"]
+    record.resource = msgspec.json.encode(driver.resource("i") | {"attempt": 2})
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.empty
+    # Of an instance that was bought long ago the other one is a copy.
+    driver.run([driver.ordered("i", SMALL)])
+    record = driver.instances["i"]
+    old = {"attempt": 2, "created_at": time.time() - 1000}
+    record.resource = msgspec.json.encode(driver.resource("i") | old)
+    driver.run([driver.ordered("copy", SMALL)])
+    calls.tag(driver.resource("copy")["instance_id"], {"alibroker-instance": "i"})
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert [one["description"] for one in sandbox.databases] == ["alibroker-copy"]
+    driver.deprovision("copy")
 
 
 def test_a_token_used_with_other_parameters_leads_to_the_instance_it_bought(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from aliyunsdkrds.request.v20140815.CreateDBInstanceRequest import CreateDBInstanceRequest
 
 from alibroker.brokers.alibabacloud.settings import SettingsError
-from alibroker.brokers.api import Failed, Succeeded
+from alibroker.brokers.api import CheckState, Failed, Preflight, Succeeded
+from alibroker.brokers.rds.calls import RdsCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +64,32 @@ def test_the_answer_to_a_check_may_be_lost(rds: Drive, sandbox: Sandbox, when: s
     assert isinstance(driver.provision("i", SMALL).end, Succeeded)
     assert len(sandbox.databases) == 1
     driver.deprovision("i")
+
+
+def test_a_check_that_buys_is_the_order(
+    rds: Drive, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CreateDBInstanceRequest, "set_DryRun", lambda *_: None)
+    driver = rds(ALIBROKER_RDS_DRY_RUN="true")
+    assert isinstance(driver.provision("i", SMALL).end, Succeeded)
+    assert len(sandbox.databases) == 1
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.empty
+
+
+def test_a_preflight_that_buys_stops_and_says_what(
+    rds: Drive, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.settings(time_scale=0.0)
+    monkeypatch.setattr(CreateDBInstanceRequest, "set_DryRun", lambda *_: None)
+    driver = rds()
+    assert isinstance(driver.broker, Preflight)
+    *_, last = driver.broker.preflight()
+    (database,) = sandbox.databases
+    assert last.state is CheckState.FAILED
+    assert database["id"] in last.detail
+    assert database["id"] in last.remedy
+    RdsCalls(driver.broker._cloud).delete_instance(database["id"])
 
 
 def test_the_setting_is_true_or_false(rds: Drive) -> None:
