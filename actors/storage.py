@@ -4,58 +4,46 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from msgspec.structs import replace
-
 from alibroker.actors.actor import Actor, Address
+from alibroker.actors.availability import AWAY, Availability
+from alibroker.actors.batches import Batches
 from alibroker.actors.decisions import (
     Item,
     Reseal,
     TimeIsUp,
     Write,
-    advance,
-    decide,
-    depends_on,
 )
+from alibroker.actors.handout import Handout
 from alibroker.actors.messages import (
     Change,
-    Reset,
     Resume,
-    StepDue,
     StepReport,
     StepTaken,
     Tick,
-    Wait,
     resolve,
 )
 from alibroker.actors.replies import Replies
-from alibroker.actors.repository import Repository, StoreRefusedError
+from alibroker.actors.repository import Repository
 from alibroker.brokers.api import Failed
 from alibroker.brokers.catalog import Catalog
-from alibroker.etcd.client import MAX_BYTES, MAX_ENTRIES, Committed, Lost
+from alibroker.etcd.client import MAX_ENTRIES, Committed, Lost
 from alibroker.etcd.errors import (
-    EtcdDiskFullError,
     EtcdError,
-    EtcdFullError,
     EtcdRejectedError,
     EtcdUnknownError,
 )
-from alibroker.etcd.identity import StoreReplacedError
-from alibroker.etcd.records import UnknownSchemaError
 from alibroker.lifecycle import progress
-from alibroker.lifecycle.claims import Claim, Claims
+from alibroker.lifecycle.claims import Claims
 from alibroker.lifecycle.commands import Answer, Verdict
 from alibroker.lifecycle.deadlines import Deadlines
-from alibroker.lifecycle.records import Key, Record
+from alibroker.lifecycle.records import Key
 from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
 
-AWAY = "The broker cannot reach its store now; try again."
-FULL = "The broker's store has no space left; its operator has to make room (docs/etcd.md)."
-DISK_FULL = "The disk of the broker's store is full; its operator has to make room (docs/etcd.md)."
 PING_INTERVAL = 2.0
 RESEAL_BATCH = 50
 """Records sealed anew in each tick after a change of the key."""
@@ -89,16 +77,23 @@ class Storage(Actor):
         self._view = view
         self._claims = Claims(catalog)
         self._dispatcher = dispatcher
-        self._pollers = pollers
-        self._catalog = catalog
         self._deadlines = Deadlines(lifetime)
         self._pending: list[Item] = []
         self._unsettled: list[Write] = []
         self._replies = Replies()
         self._cut_off: dict[Key, float] = {}
         self._next_try = 0.0
-        self._stepped_down = False
-        self._troubles: set[type[EtcdError]] = set()
+        self._availability = Availability(store, view)
+        self._handout = Handout(catalog, dispatcher, pollers)
+        self._batches = Batches(
+            store=store,
+            view=view,
+            claims=self._claims,
+            deadlines=self._deadlines,
+            replies=self._replies,
+            dispatcher=dispatcher,
+            cut_off=self._cut_off,
+        )
 
     def on_start(self) -> None:
         """Begin with nothing known: what an earlier life saw may be out of date."""
@@ -110,9 +105,9 @@ class Storage(Actor):
             case Tick():
                 self._tick()
             case Resume(broker=""):
-                self._hand_out_all()
+                self._resume_all()
             case Resume(broker=broker):
-                self._hand_out_of(broker)
+                self._handout.of(broker, self._view.running())
             case _:
                 self._pending.append(message)
         if self._pending and (len(self._pending) >= MAX_ENTRIES or self.actor_inbox.empty()):
@@ -136,7 +131,7 @@ class Storage(Actor):
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if self._stepped_down:
+        if self._availability.stepped_down:
             return
         if not self._view.complete or self._unsettled or not self._view.available:
             if now >= self._next_try:
@@ -144,7 +139,7 @@ class Storage(Actor):
                 self._next_try = time.monotonic() + 0.2
         elif now >= self._next_try:
             self._next_try = now + PING_INTERVAL
-            self._attempt(self._store.ping)
+            self._availability.attempt(self._store.ping)
         if self._view.complete and not self._unsettled:
             due = self._deadlines.due(time.time())
             self._pending.extend(TimeIsUp(*one) for one in due)
@@ -160,22 +155,12 @@ class Storage(Actor):
 
     def _recover_or_settle(self) -> None:
         if not self._view.complete:
-            self._attempt(self._recover)
+            self._availability.attempt(self._recover)
         elif self._unsettled:
             writes, self._unsettled = self._unsettled, []
             self._commit(writes, in_doubt=True)
         else:
-            self._attempt(self._store.ping)
-
-    def _attempt(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except (StoreRefusedError, StoreReplacedError, UnknownSchemaError) as ex:
-            self._step_down(ex)
-        except EtcdError as ex:
-            self._away(ex)
-        else:
-            self._back()
+            self._availability.attempt(self._store.ping)
 
     # -- start ----------------------------------------------------------------------------------
 
@@ -194,7 +179,7 @@ class Storage(Actor):
             count += 1
         self._view.unreadable = frozenset(self._store.unreadable)
         self._view.complete = True
-        resumed = self._hand_out_all()
+        resumed = self._resume_all()
         if self._store.outdated:
             log.info("%d records are to be sealed with another key", len(self._store.outdated))
         log.info(
@@ -204,54 +189,28 @@ class Storage(Actor):
             resumed,
         )
 
-    def _hand_out_all(self) -> int:
-        self._dispatcher.tell(Reset())
-        for poller in self._pollers.values():
-            poller.tell(Reset())
+    def _resume_all(self) -> int:
+        """Hand out all operations anew; returns how many there are."""
         running = self._view.running()
         now = time.time()
         for record in running:
             if not record.operation.removing:
                 # A step may have been in the middle of a request; its next write makes that known.
                 self._cut_off[record.key] = now
-            self._hand_out(record)
+        self._handout.all(running)
         return len(running)
-
-    def _hand_out_of(self, broker: str) -> None:
-        """Hand out what a poller has lost; whoever has got some of it already knows it again."""
-        self._pollers[broker].tell(Reset())
-        for record in self._view.running():
-            service = self._catalog.service(record.service_id)
-            if service is not None and service.broker == broker:
-                self._hand_out(record)
-
-    def _hand_out(self, record: Record) -> None:
-        operation = record.operation
-        service = self._catalog.service(record.service_id)
-        if service is None:
-            log.error("%s: no plugin offers service %s", record.key, record.service_id)
-        elif operation.due_at <= time.time():
-            due = StepDue(record.key, operation.id, operation.step, service.broker)
-            self._dispatcher.tell(due)
-        else:
-            self._pollers[service.broker].tell(
-                Wait(
-                    record.key,
-                    operation.id,
-                    operation.step,
-                    due_at=operation.due_at,
-                    interval=operation.poll_after,
-                    observe=operation.poll_after > 0,
-                )
-            )
 
     # -- deciding -------------------------------------------------------------------------------
 
     def _flush(self) -> None:
         while self._pending and self._usable:
-            writes = self._gather()
-            if writes:
-                self._commit(writes)
+            items, self._pending = self._pending, []
+            batch = self._batches.gather(items)
+            self._pending += batch.later
+            for write in batch.too_large:
+                self._rejected(write, "it is too large")
+            if batch.writes:
+                self._commit(batch.writes)
         if not self._usable:
             refused, self._pending = self._pending, []
             for item in refused:
@@ -264,104 +223,9 @@ class Storage(Actor):
     def _refuse(self, item: Item) -> None:
         """Answer a change; keep what the broker itself has to store until etcd is back."""
         if isinstance(item, Change):
-            resolve(item.reply, Answer(Verdict.UNAVAILABLE, self._sorry))
+            resolve(item.reply, Answer(Verdict.UNAVAILABLE, self._availability.sorry))
         else:
             self._pending.append(item)
-
-    def _gather(self) -> list[Write]:
-        """Decide on what is pending. What depends on a write of this batch stays pending."""
-        writes: list[Write] = []
-        later: list[Item] = []
-        touched: set[Key] = set()
-        claimed: set[Claim] = set()
-        size = 0
-        items, self._pending = self._pending, []
-        for item in items:
-            keys = depends_on(item)
-            if len(writes) >= MAX_ENTRIES or size >= MAX_BYTES or not touched.isdisjoint(keys):
-                later.append(item)
-                touched |= keys
-                continue
-            write = self._decide(item)
-            if write is None:
-                continue
-            claims = self._claims.of(write.record)
-            if not claimed.isdisjoint(claims):
-                # Which of the two comes first, and is the only one, has to be durable first.
-                later.append(item)
-                touched |= keys
-                continue
-            needed = write.entry.size
-            if needed > MAX_BYTES:
-                self._rejected(write, "it is too large")
-                continue
-            writes.append(write)
-            touched |= keys
-            claimed |= claims
-            size += needed
-        self._pending += later
-        while size > MAX_BYTES and len(writes) > 1:
-            last = writes.pop()
-            size -= last.entry.size
-            self._pending.insert(0, last.item)
-        return writes
-
-    def _decide(self, item: Item) -> Write | None:
-        match item:
-            case Change():
-                return self._decide_change(item)
-            case StepReport():
-                return self._decide_report(item)
-            case TimeIsUp():
-                return self._decide_time(item)
-            case Reseal(key=key):
-                record = self._view.get(key)
-                if record is None:
-                    return None
-                return self._write(item, key, record)
-
-    def _write(
-        self, item: Item, key: Key, record: Record | None, answer: Answer | None = None
-    ) -> Write:
-        """Prepare a write, together with what has to become known of a step that was cut off."""
-        if record is not None and key in self._cut_off:
-            record = replace(record, unanswered_at=self._cut_off[key])
-        entry = self._store.entry(key, record, guard_instance=isinstance(item, Change))
-        return Write(item, key, record, entry, answer)
-
-    def _decide_change(self, change: Change) -> Write | None:
-        if change.reply.done():
-            return None
-        try:
-            decision = decide(self._view, self._claims, change, time.time())
-        except Exception:
-            log.exception("Defect in the lifecycle: %s", type(change.command).__name__)
-            resolve(change.reply, Answer(Verdict.ERROR))
-            return None
-        if decision.record is not None:
-            key = change.command.key
-            return self._write(change, key, decision.record, decision.answer)
-        self._replies.answer(change, decision.answer)
-        return None
-
-    def _decide_report(self, item: StepReport) -> Write | None:
-        report = item.report
-        record = self._view.get(report.key)
-        advanced = advance(self._claims, record, report, time.time()) if record else None
-        if advanced is None:
-            self._dispatcher.tell(StepTaken(report.key, item.broker, item.worker))
-            return None
-        return self._write(item, report.key, advanced)
-
-    def _decide_time(self, item: TimeIsUp) -> Write | None:
-        record = self._view.get(item.key)
-        if record is None or record.operation.id != item.operation_id:
-            return None
-        outcome = self._deadlines.outdated(record, time.time())
-        if outcome is record:
-            self._deadlines.set(record)
-            return None
-        return self._write(item, item.key, outcome)
 
     # -- committing -----------------------------------------------------------------------------
 
@@ -377,10 +241,10 @@ class Storage(Actor):
             else:
                 lost.append(write)
         if lost:
-            self._attempt(lambda: self._reread(lost))
+            self._availability.attempt(lambda: self._reread(lost))
         elif not self._view.available:
             # That it took these does not say that it takes more: its disk may be full.
-            self._attempt(self._store.ping)
+            self._availability.attempt(self._store.ping)
 
     def _try(self, writes: list[Write], *, in_doubt: bool) -> list[Committed | Lost] | None:
         """Return what came of each write; None if that was nothing, or nothing sure."""
@@ -388,10 +252,10 @@ class Storage(Actor):
             return self._store.commit([write.entry for write in writes], in_doubt=in_doubt)
         except EtcdUnknownError as ex:
             self._unsettled += writes
-            self._away(ex)
+            self._availability.away(ex)
             for write in writes:
                 if isinstance(write.item, Change):
-                    resolve(write.item.reply, Answer(Verdict.UNAVAILABLE, self._sorry))
+                    resolve(write.item.reply, Answer(Verdict.UNAVAILABLE, self._availability.sorry))
         except EtcdRejectedError as ex:
             # Find the entry that etcd will not have, and store the others.
             if len(writes) == 1:
@@ -400,7 +264,7 @@ class Storage(Actor):
                 for write in writes:
                     self._commit([write], in_doubt=in_doubt)
         except EtcdError as ex:
-            self._away(ex)
+            self._availability.away(ex)
             for write in writes:
                 self._refuse(write.item)
         return None
@@ -443,46 +307,9 @@ class Storage(Actor):
             if isinstance(write.item, Reseal):
                 pass
             elif record.operation.in_progress:
-                self._hand_out(record)
+                self._handout.one(record)
             else:
                 ended = Answer(Verdict.ENDED, record.operation.description, record)
                 self._replies.end(record.operation.id, ended)
         if isinstance(write.item, Change) and write.answer is not None:
             self._replies.answer(write.item, write.answer)
-
-    # -- health ---------------------------------------------------------------------------------
-
-    @property
-    def _sorry(self) -> str:
-        if EtcdDiskFullError in self._troubles:
-            return DISK_FULL
-        return FULL if EtcdFullError in self._troubles else AWAY
-
-    def _away(self, error: EtcdError) -> None:
-        cause = self._store.cause_of(error)
-        if type(cause) not in self._troubles:
-            log.error("The store cannot be used, changes are refused until it can: %s", cause)
-            self._troubles.add(type(cause))
-        self._view.full = isinstance(cause, EtcdFullError)
-        if isinstance(cause, EtcdFullError | EtcdDiskFullError):
-            self._view.waits_for = str(cause)
-        else:
-            # Where it is asked is nobody's business who may look at the probe.
-            self._view.waits_for = "etcd does not answer, or does not let the broker in"
-        self._view.available = False
-
-    def _back(self) -> None:
-        if not self._view.available:
-            log.info("The store can be used")
-            self._view.waits_for = ""
-            self._view.full = False
-        self._troubles.clear()
-        self._view.available = True
-
-    def _step_down(self, error: Exception) -> None:
-        """Be of no use, visibly, until an operator has mended what only an operator can mend."""
-        log.critical("%s", error)
-        self._stepped_down = True
-        self._view.complete = False
-        self._view.available = False
-        self._view.problem = str(error)

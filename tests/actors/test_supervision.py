@@ -13,6 +13,7 @@ from waiting import eventually
 
 from alibroker.actors import supervisor
 from alibroker.actors.dispatcher import Dispatcher
+from alibroker.actors.handout import Handout
 from alibroker.actors.poller import Poller
 from alibroker.actors.storage import Storage
 from alibroker.actors.system import BrokerSystem
@@ -44,7 +45,7 @@ def fail_once(monkeypatch: Any, actor: type[Any], method: str) -> None:
     [
         (Storage, "_flush"),
         (Storage, "_apply"),
-        (Storage, "_hand_out"),
+        (Handout, "one"),
         (Dispatcher, "receive"),
         (Worker, "receive"),
         (Worker, "_run"),
