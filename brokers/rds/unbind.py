@@ -9,7 +9,7 @@ from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.alibabacloud.settling import unsettled
 from alibroker.brokers.api import InProgress, Json, Step, Succeeded, Work
 from alibroker.brokers.rds import accounts
-from alibroker.brokers.rds.account_calls import AccountCalls, users_of
+from alibroker.brokers.rds.account_calls import AccountCalls, privileges_of, users_of
 from alibroker.brokers.rds.bind import BOUND, CREATED, POLL_SECONDS
 from alibroker.brokers.rds.calls import Item
 from alibroker.brokers.rds.engines import Engine
@@ -47,15 +47,26 @@ class Unbind:
             raise
 
     def _take_back(self, work: Work, instance_id: str, name: str) -> Step:
-        """Delete the database that a bind created which then failed, unless others use it."""
+        """Delete the database that a bind created which then failed, unless others use it.
+
+        Who uses it is asked twice, for the engines show privileges in different places.
+        """
         database = str(work.binding_resource.get("database") or accounts.DATABASE)
         for item in self._calls.databases(instance_id, database):
-            if users_of(item).keys() <= {name}:
+            others = users_of(item).keys() - {name}
+            if not others and not self._granted(instance_id, database, but=name):
                 self._calls.delete_database(instance_id, database)
         return InProgress(
             description="The account is being deleted",
             state={"database": "taken back"},
             resource={CREATED: False},
+        )
+
+    def _granted(self, instance_id: str, database: str, *, but: str) -> bool:
+        """Tell whether another account is shown to have a privilege on a database."""
+        return any(
+            database in privileges_of(account) and account["AccountName"] != but
+            for account in self._calls.accounts(instance_id)
         )
 
     def _remove(self, work: Work, instance_id: str, name: str, engine: Engine) -> Step:

@@ -113,6 +113,24 @@ def test_a_refused_bind_leaves_a_database_that_others_use(rds: Drive, sandbox: S
     driver.deprovision("i")
 
 
+@pytest.mark.parametrize(
+    "blind", ["brokers.rds.unbind.users_of", "brokers.rds.unbind.privileges_of"]
+)
+def test_one_place_that_shows_who_uses_a_database_is_enough_to_keep_it(
+    rds: Drive, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, blind: str
+) -> None:
+    monkeypatch.setattr(f"alibroker.{blind}", lambda _: {})
+    driver = rds()
+    driver.provision("i", SMALL)
+    sandbox.fault("GrantAccountPrivilege", "error", code="IncorrectAccountType", status=403)
+    reason(driver.bind("i", "b1"))
+    driver.bind("i", "b2")
+    driver.unbind("i", "b1")
+    (database,) = sandbox.databases
+    assert [(one["name"], one["status"]) for one in database["databases"]] == [("app", "Running")]
+    driver.deprovision("i")
+
+
 def test_an_account_whose_answer_was_lost_gets_the_password_that_is_handed_out(
     rds: Drive, sandbox: Sandbox
 ) -> None:
