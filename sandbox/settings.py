@@ -9,6 +9,7 @@ from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Rate = Annotated[float, Meta(gt=0)]
+Engine = Literal["MySQL", "PostgreSQL", "MariaDB", "SQLServer"]
 Product = Literal["rds", "ram", "sts", "vpc", "oss"]
 
 
@@ -32,7 +33,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         orders_tagged: Whether CreateDBInstance puts the tags on that it is given.
         role_credential_seconds: Lifetime of the metadata service's credentials, in real seconds.
         metadata_token_required: Whether the metadata service refuses calls without a token.
-        first_account_super: Whether an instance's first account must be a Super account.
+        first_account_super: Engines whose instances want a Super account to be the first one;
+            true for all, false for none.
         grants_keep_accounts: Whether PostgreSQL keeps an account for a grant alone, and not only
             for what it owns.
         not_found_form: How RDS says that an instance does not exist.
@@ -57,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     orders_tagged: bool = True
     role_credential_seconds: Annotated[float, Meta(gt=0)] = 3600.0
     metadata_token_required: bool = False
-    first_account_super: bool = False
+    first_account_super: bool | tuple[Engine, ...] = ("SQLServer",)
     grants_keep_accounts: bool = True
     not_found_form: Literal["id", "name", "empty"] = "id"
     out_of_stock: tuple[str, ...] = ()

@@ -51,12 +51,20 @@ class AccountCalls:
             return False
         return True
 
-    def create_account(self, instance_id: str, name: str, password: str, description: str) -> None:
-        """Create an account that may do nothing yet (CreateAccount)."""
+    def create_account(
+        self,
+        instance_id: str,
+        name: str,
+        password: str,
+        description: str,
+        *,
+        privileged: bool = False,
+    ) -> None:
+        """Create an account that may do nothing yet, or a privileged one (CreateAccount)."""
         request = CreateAccountRequest()
         request.set_DBInstanceId(instance_id)
         request.set_AccountName(name)
-        request.set_AccountType("Normal")
+        request.set_AccountType("Super" if privileged else "Normal")
         request.set_AccountDescription(description)
         self._cloud.call(request, secrets={"AccountPassword": password})
 

@@ -14,6 +14,10 @@ from alibroker.brokers.rds.engines import READ_WRITE, Engine, Login
 DATABASE: Final = "app"
 """The database of bindings that name none; it belongs to the instance and outlives them."""
 
+FIRST: Final = "alibroker_admin"
+FIRST_DESCRIPTION: Final = "alibroker_first_account"
+"""The privileged account that the cloud can want before any other; it belongs to the instance."""
+
 AVAILABLE: Final = "Available"
 LOCKED: Final = "Lock"
 """States of an account (AccountStatus); in any other it is being created or deleted."""

@@ -21,6 +21,8 @@ CREATED: Final = "created_database"
 """Name of the fact that this bind, which has not ended well yet, has created its database."""
 POLL_SECONDS: Final = 6.0
 """An account is usable after 2 to 10 seconds, a grant shown after 1 to 5: two looks, then one."""
+_FIRST_IS_PRIVILEGED: Final = "InvalidAccountType.Format"  # "The first account can't be normal"
+_ONE_IS_THERE: Final = "IncorrectAccountType"  # of which an instance can have one
 _PATIENCE: Final = 5  # so many polls until something that was asked for is asked for again
 _ROUNDS: Final = 3  # so often it is asked for, until it counts as refused
 _GRANTS: Final = 3  # so often a privilege is asked for that is not shown then
@@ -62,10 +64,37 @@ class Bind:
                 instance_id, name, password, accounts.marker(work.binding_id)
             )
         except CloudError as error:
+            if error.code == _FIRST_IS_PRIVILEGED:
+                return self._create_first(work, instance_id, error)
             if error.kind is not Kind.EXISTS:
                 raise
             return self._exists(work, instance_id, name)
         return self._database_next(work)
+
+    def _create_first(self, work: Work, instance_id: str, refusal: CloudError) -> Step:
+        """Create the privileged account that the cloud wants to be the first one.
+
+        Nobody is told its password, and it is kept nowhere: who needs the account resets it.
+        """
+        since = float(work.state.get("first_at", work.now))
+        if work.now - since > self._poll * _PATIENCE:
+            raise refusal  # for another reason
+        try:
+            self._calls.create_account(
+                instance_id,
+                accounts.FIRST,
+                accounts.new_password(),
+                accounts.FIRST_DESCRIPTION,
+                privileged=True,
+            )
+        except CloudError as error:
+            if error.kind is not Kind.EXISTS and error.code != _ONE_IS_THERE:
+                raise
+        return InProgress(
+            description="The first account of the database is being created",
+            state={**work.state, "first_at": since},
+            poll_after=self._poll,
+        )
 
     def _exists(self, work: Work, instance_id: str, name: str) -> Step:
         """Take an account that is there already, if it is this binding's own."""

@@ -66,13 +66,15 @@ def _check_against_others(call: Call, instance: Instance, name: str, kind: str) 
         raise ApiError(
             400, "InvalidAccountName.Duplicate", "Specified account name already exists."
         )
-    if call.cloud.settings.first_account_super and not instance.accounts and kind == "Normal":
+    engines = call.cloud.settings.first_account_super
+    wanted = engines if isinstance(engines, bool) else instance.engine in engines
+    if wanted and not instance.accounts and kind in ("Normal", "GlobalRO"):
         raise ApiError(400, "InvalidAccountType.Format", "The first account can't be normal type.")
     if len(instance.accounts) >= call.cloud.settings.accounts_per_instance:
         raise ApiError(
             403, "AccountLimitExceeded", "AccountQuotaExceeded: the account quota is used up."
         )
-    one_super = instance.engine in ("MySQL", "MariaDB") and kind == "Super"
+    one_super = instance.engine != "PostgreSQL" and kind == "Super"
     if one_super and any(other.type == "Super" for other in instance.accounts.values()):
         raise ApiError(403, "IncorrectAccountType", "The instance has a Super account already.")
 

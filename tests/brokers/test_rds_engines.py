@@ -52,9 +52,13 @@ def test_every_plan_can_be_bought_bound_and_given_back(rds: Drive, sandbox: Sand
     assert len(sandbox.databases) == 14
     unbind, deprovision = OperationKind.UNBIND, OperationKind.DEPROVISION
     driver.run([Operation(unbind, plan_id, "b") for plan_id in ids])
-    # PostgreSQL keeps what its accounts may be needed for; they go with their instances.
+    # PostgreSQL keeps what its accounts may be needed for, SQL Server its first one; they go with
+    # their instances.
     left = [(one["engine"], account) for one in sandbox.databases for account in one["accounts"]]
-    assert {(engine, account["status"]) for engine, account in left} == {("PostgreSQL", "Lock")}
+    assert {(engine, account["type"], account["status"]) for engine, account in left} == {
+        ("PostgreSQL", "Normal", "Lock"),
+        ("SQLServer", "Super", "Available"),
+    }
     driver.run([Operation(deprovision, plan_id) for plan_id in ids])
     assert sandbox.empty
 
@@ -88,8 +92,8 @@ def test_access_and_credentials_are_the_engines_own(
     assert found["jdbcUrl"].startswith(f"{jdbc}{place}")
     assert "shop" in found["jdbcUrl"]
     assert found["host"].endswith(f".{host}.rds.aliyuncs.com")
-    (account,) = sandbox.databases[0]["accounts"]
-    assert account["type"] == "Normal"
+    (account,) = [one for one in sandbox.databases[0]["accounts"] if one["type"] == "Normal"]
+    assert account["name"] == found["username"]
     assert account["grants"] == {"shop": privilege}
     driver.unbind("i", "b")
     assert ("rds:RevokeAccountPrivilege" in sandbox.calls()) is (plan_id != POSTGRESQL)

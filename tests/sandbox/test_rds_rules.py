@@ -335,12 +335,18 @@ def test_a_database_owner_reads_back_differently(
 ) -> None:
     name = owner.create_instance(**changes)
     here = {"DBInstanceId": name}
-    owner.call("rds", "CreateAccount", **here, AccountName="app1", AccountPassword=PASSWORD)
+    account = {**here, "AccountName": "app1", "AccountPassword": PASSWORD}
+    if changes["Engine"] == "SQLServer":
+        boss = {**account, "AccountName": "boss", "AccountType": "Super"}
+        assert owner.refusal("rds", "CreateAccount", **account) == "InvalidAccountType.Format"
+        owner.call("rds", "CreateAccount", **boss)
+    owner.call("rds", "CreateAccount", **account)
     charset = "Chinese_PRC_CI_AS" if changes["Engine"] == "SQLServer" else "UTF8,C,en_US.utf8"
     owner.call("rds", "CreateDatabase", **here, DBName="db1", CharacterSetName=charset)
     grant = {**here, "AccountName": "app1", "DBName": "db1"}
     owner.call("rds", "GrantAccountPrivilege", **grant, AccountPrivilege="DBOwner")
     accounts = owner.call("rds", "DescribeAccounts", **here)["Accounts"]["DBInstanceAccount"]
-    assert accounts[0]["DatabasePrivileges"]["DatabasePrivilege"][0]["AccountPrivilege"] == shown
+    granted = accounts[-1]["DatabasePrivileges"]["DatabasePrivilege"]
+    assert granted[0]["AccountPrivilege"] == shown
     if changes["Engine"] == "PostgreSQL":
         assert owner.refusal("rds", "RevokeAccountPrivilege", **grant) == "EngineNotSupported"

@@ -18,6 +18,10 @@ from world import OSS, POSTGRES, RDS, World, new_id
 from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.rds.setting_calls import SettingCalls
 
+SQLSERVER = {
+    "service_id": "rds-e50b0141-ab59-59c2-93ce-3acd148f8bd4",
+    "plan_id": "rds-6db8ed51-e8d5-5f4f-ba43-858c7fe27e07",
+}
 OFFERS = {"rds": RDS, "postgres": POSTGRES, "oss": OSS}
 
 # The cloud calls of each operation, in their order: `test_the_calls_are_these` keeps this true.
@@ -231,6 +235,30 @@ def test_a_refused_zone_leads_to_one_instance_elsewhere_whatever_dies(
     (found,) = world.inventory()["instances"]
     assert found["zone"] == "cn-hangzhou-i"
     clean_up(world, "rds", instance, "provision")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_privileged_first_account_is_created_once_whatever_dies(world: World, when: str) -> None:
+    instance = new_id()
+    world.do("provision", SQLSERVER, instance)
+    # The first creation is refused, which asks for a privileged account.
+    fault = world.sandbox.control(
+        "POST",
+        "faults",
+        {"action": "CreateAccount", "kind": "hang", "when": when, "seconds": 30, "skip": 1},
+    )
+    assert world.start("bind", SQLSERVER, instance) == 202
+    eventually(lambda: world.sandbox.control("GET", f"faults/{fault['id']}")["hit"])
+
+    world.kill_worker()
+
+    assert world.end("bind", instance) == "succeeded"
+    (found,) = world.inventory()["instances"]
+    assert sorted(one["type"] for one in found["accounts"]) == ["Normal", "Super"]
+    world.sandbox.control("DELETE", "faults")
+    world.do("unbind", SQLSERVER, instance)
+    world.do("deprovision", SQLSERVER, instance)
+    assert world.left() == {}
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
