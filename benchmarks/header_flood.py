@@ -26,19 +26,22 @@ FLOODS = {
     "250 kB of a body, no credentials": b"PUT /v2/service_instances/a HTTP/1.1\r\nHost: a\r\n"
     b"Content-Length: 1000000\r\n\r\n" + GREEDY,
 }
+OPEN = 3.0
+"""Seconds for which the client keeps all connections open after the last has sent."""
 MEGABYTE = 1_000_000
 GIVEN_BACK_WITHIN = 10.0
 """Seconds after the last connection has ended."""
 
 
 def flood(port: int, data: bytes) -> None:
-    """Send it on many connections, each open until all have sent it."""
+    """Send it on many connections, which stay open until the broker has seen to all."""
     with ExitStack() as stack:
         for _ in range(CONNECTIONS):
             one = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
             # The broker hangs up as soon as it has seen too much.
             with suppress(ConnectionError, TimeoutError):
                 one.sendall(data)
+        time.sleep(OPEN)
 
 
 def measured(worker: psutil.Process, port: int, data: bytes) -> tuple[float, float]:

@@ -24,6 +24,7 @@ from gunicorn.workers import gasgi
 
 from alibroker.http.errors import error_name, phrase
 from alibroker.http.logs import Seldom
+from alibroker.http.memory import Freed
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,10 @@ IDLE_INTERVAL: Final = 0.2
 """Seconds between looks for idle connections while the worker stops."""
 LINGER: Final = 1.0
 """Seconds for which one who was refused is listened to: a reset could overtake the answer."""
+MAX_LINGERING: Final = 64
+"""Connections that linger at once; with TLS each has buffers for all that was sent."""
+SHUTDOWN_TIMEOUT: Final = 2.0
+"""Seconds for which the other side of TLS is waited for at the end."""
 
 _ABSOLUTE = re.compile(rb"https?://[^/?#@]+(/.*)?", re.IGNORECASE)
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -86,6 +91,9 @@ class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes 
     """Of all connections of this process."""
     open: ClassVar[set[BoundedProtocol]] = set()
     """All connections of this process."""
+    lingering: ClassVar[set[BoundedProtocol]] = set()
+    """Those that were refused and may still read why."""
+    freed: ClassVar[Freed] = Freed()
 
     _awaiting_request: bool
     _callback_parser: Any
@@ -111,7 +119,9 @@ class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes 
         """End, and leave nothing that only the garbage collector would find."""
         super().connection_lost(exc)
         self.open.discard(self)
+        self.lingering.discard(self)
         self.sent_ahead.count(self, 0)
+        self.freed.one_ended(self.worker.loop)
         if self._task is None or self._task.done():
             self._let_go()
         else:
@@ -189,9 +199,14 @@ class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes 
         self._closed = True
         self._callback_parser = None
         self.sent_ahead.count(self, 0)
+        if len(self.lingering) >= MAX_LINGERING:
+            # To close TLS is to wait for the other side.
+            (self.transport.abort if self._is_ssl else self.transport.close)()
+            return
+        self.lingering.add(self)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.worker.loop.call_later(LINGER, self.transport.close)
+        self.worker.loop.call_later(LINGER, self.transport.abort)
 
     def _maybe_resume_reading(self) -> None:
         """Read on, if the application has taken enough."""
@@ -259,4 +274,5 @@ def bound_connections(worker: Any) -> None:
         worker.loop.create_server,
         backlog=worker.cfg.backlog,
         ssl_handshake_timeout=HEADER_TIMEOUT if worker.cfg.is_ssl else None,
+        ssl_shutdown_timeout=SHUTDOWN_TIMEOUT if worker.cfg.is_ssl else None,
     )

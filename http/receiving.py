@@ -91,11 +91,15 @@ class Body:
         try:
             async with asyncio.timeout(self._rest_timeout):
                 while not self._ended and left > 0:
-                    message = await self._receive()
-                    left -= len(message.get("body", b""))
-                    self._ended = not message.get("more_body")
+                    left -= await self._drop()
         except TimeoutError:
             return
+
+    async def _drop(self) -> int:
+        # A function, so that nothing holds one piece while the next is waited for.
+        message = await self._receive()
+        self._ended = not message.get("more_body")
+        return len(message.get("body", b""))
 
 
 def _has_body(scope: Message) -> bool:

@@ -15,8 +15,9 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from alibroker.http import connections
+from alibroker.http import connections, memory
 from alibroker.http.connections import MAX_HEAD, BoundedProtocol
+from alibroker.http.memory import Freed
 from alibroker.http.receiving import BoundedApp
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
@@ -123,6 +124,41 @@ def test_who_sends_too_large_a_head_slowly_can_read_why_it_is_refused() -> None:
         writer.close()
 
     serving(test)
+
+
+def test_not_too_many_of_those_who_were_refused_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_LINGERING", 3)
+
+    async def test(server: Server) -> None:
+        refused = [await server.connect(WHAT_CLIENTS_SEND["no host"]) for _ in range(10)]
+        for reader, _ in refused:
+            assert (await reader.readline()) == b"HTTP/1.1 400 Bad Request\r\n"
+        assert len(BoundedProtocol.lingering) <= 3
+        # Nor do these do so for long.
+        await until(lambda: not server.worker.nr_conns)
+        assert not BoundedProtocol.lingering
+        for _, writer in refused:
+            writer.close()
+
+    serving(test)
+
+
+def test_freed_memory_is_given_back_when_many_connections_have_ended() -> None:
+    async def test(server: Server) -> None:
+        given_back: list[int] = []
+        freed = Freed()
+        freed._trim = given_back.append
+        monkeypatch.setattr(BoundedProtocol, "freed", freed)
+        for _ in range(3):
+            _, writer = await server.connect(HEAD)
+            writer.close()
+        await until(lambda: given_back)
+        assert given_back == [0]
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(memory, "MANY", 3)
+        monkeypatch.setattr(memory, "PAUSE", 0.1)
+        serving(test)
 
 
 def test_who_sent_most_ahead_loses_its_connection_when_all_have_sent_too_much(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import socket
+import ssl
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from drawer_app import HEADER_TIMEOUT, USER, drawer_server
+from waiting import eventually
 from wire import Wire
 
 
@@ -65,3 +69,15 @@ def test_https(tmp_path: Path) -> None:
         # Who does not even shake hands is waited for as long as who sends no request.
         assert silent.receive() is None
         assert HEADER_TIMEOUT - 1 < time.monotonic() - connected < HEADER_TIMEOUT + 3
+        worker = server.worker()
+        before = worker.memory_info().rss
+        context = ssl.create_default_context(cafile=str(cert))
+        with ExitStack() as stack:
+            for _ in range(200):
+                plain = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+                wire = stack.enter_context(context.wrap_socket(plain, server_hostname="127.0.0.1"))
+                with suppress(OSError):
+                    wire.sendall(b"GET / HTTP/1.1\r\nX-A: " + b"a" * 250_000)
+            # With what TLS has for each of them they would be 66 MB, and stay.
+            assert worker.memory_info().rss - before < 45_000_000
+        eventually(lambda: worker.memory_info().rss - before < 15_000_000, timeout=30)
