@@ -19,7 +19,7 @@ from alibroker.http.checks import (
     without_secrets,
 )
 from alibroker.http.errors import REQUIRES_APP, OsbError, bad_request
-from alibroker.http.instances import check_not_gone, check_there, gone, not_found, unknown
+from alibroker.http.instances import check_there, gone, not_found, polled, unknown
 from alibroker.http.settings import EdgeSettings
 from alibroker.lifecycle.commands import Bind, Unbind
 from alibroker.lifecycle.records import Binding, Key
@@ -164,9 +164,9 @@ class ServiceBindingOperation:
         binding_id: str,
     ) -> None:
         """Poll. Touches neither the cloud nor the store."""
-        binding = _find(self._system, instance_id, binding_id)
-        check_not_gone(binding, self._settings)
-        send_last_operation(resp, binding.operation, time.time(), of_instance=False)
+        key = Key(checked_id("instance_id", instance_id), checked_id("binding_id", binding_id))
+        operation = polled(self._system, key, self._settings, f"binding {binding_id}")
+        send_last_operation(resp, operation, time.time(), of_instance=False)
 
 
 def _find(system: BrokerSystem, instance_id: str, binding_id: str) -> Binding:

@@ -31,7 +31,7 @@ from alibroker.http.checks import (
 from alibroker.http.errors import OsbError, bad_request
 from alibroker.http.settings import DeletedPoll, EdgeSettings
 from alibroker.lifecycle.commands import Answer, Deprovision, Provision, Update, Verdict
-from alibroker.lifecycle.records import Key, Record, Status
+from alibroker.lifecycle.records import Key, Operation, Record, Status
 
 
 class ServiceInstance:
@@ -163,12 +163,9 @@ class ServiceInstanceOperation:
         self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, instance_id: str
     ) -> None:
         """Poll. Touches neither the cloud nor the store."""
-        instance = self._system.view.instance(checked_id("instance_id", instance_id))
-        if instance is None:
-            absent = not_found(f"There is no instance {instance_id}.")
-            raise unknown(self._system, Key(instance_id), absent)
-        check_not_gone(instance, self._settings)
-        send_last_operation(resp, instance.operation, time.time(), of_instance=True)
+        key = Key(checked_id("instance_id", instance_id))
+        operation = polled(self._system, key, self._settings, f"instance {instance_id}")
+        send_last_operation(resp, operation, time.time(), of_instance=True)
 
 
 def check_there(record: Record, name: str) -> None:
@@ -185,14 +182,18 @@ def check_there(record: Record, name: str) -> None:
         raise not_found(f"{name} was never created.")
 
 
-def check_not_gone(record: Record, settings: EdgeSettings) -> None:
-    """Refuse to poll what is deleted, if the settings want that.
+def polled(system: BrokerSystem, key: Key, settings: EdgeSettings, name: str) -> Operation:
+    """Return the last operation on what has a name for people.
 
     Raises:
-        OsbError: 410.
+        OsbError: 404, there is no record of it; 410, it was deleted, and the settings say so.
     """
-    if settings.deleted_poll == DeletedPoll.GONE and record.status is Status.DELETED:
+    operation = system.view.operation(key)
+    if operation is None:
+        raise unknown(system, key, not_found(f"There is no {name}."))
+    if operation.has_deleted and settings.deleted_poll == DeletedPoll.GONE:
         raise gone("It was deleted.")
+    return operation
 
 
 def unknown(system: BrokerSystem, key: Key, otherwise: OsbError) -> OsbError:

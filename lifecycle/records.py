@@ -103,6 +103,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.undoing or self.kind in DELETIONS
 
     @property
+    def has_deleted(self) -> bool:
+        """Whether there is nothing any more since it has ended."""
+        return self.kind in DELETIONS and self.state is OperationState.SUCCEEDED
+
+    @property
     def undoing(self) -> bool:
         """Whether the operation has failed and is removing what it had created."""
         return self.in_progress and bool(self.failure)
@@ -168,6 +173,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     def holds_something(self) -> bool:
         """Whether there may be something in the cloud that belongs to it."""
         return not (self.clean or self.status is Status.DELETED)
+
+
+class Outline(msgspec.Struct, frozen=True, kw_only=True):
+    """What a poll needs of a record, and nothing that is sealed."""
+
+    schema: int = 0
+    operation: Operation
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
