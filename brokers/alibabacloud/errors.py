@@ -160,7 +160,7 @@ _RULES: Final = (
         r"InvalidVpcI[Dd]\.NotFound",
         r"Forbidden\.VpcNotFound",
         r"EntityNotExist(\..*)?",
-        r"NoSuch(Bucket|Key|Upload|TagSet.*)",
+        r"NoSuch(Bucket|Key|Upload)",
         r"Http404",
     ),
     _rule(
@@ -200,6 +200,7 @@ _RULES: Final = (
         r"NoPermission(\..*)?",
         r"NotAuthorized",
         r"AccessDenied",
+        r"BucketNotBelongTo",
         r"ActionUnauthorized",
         r"Forb[ie]dden(\..*)?",
     ),
@@ -213,6 +214,9 @@ _RULES: Final = (
         Kind.QUOTA,
         "the Alibaba Cloud account is overdue or stopped: settle that, then try again",
         r"UserDisable",
+        r"InDebt(Overdue)?",
+        r"AbnormalBucketOwnerStatus",
+        r"BucketDisable",
     ),
     _rule(
         Kind.QUOTA,
@@ -225,6 +229,7 @@ _RULES: Final = (
         r"(.*\.)?InsufficientBalance",
         r"(.*\.)?Inst(ance)?HasUnpaidOrder",
         r"OperationDenied\.OrderUnPaid",
+        r"ArrearageOrderExists",
     ),
     _rule(
         Kind.QUOTA,

@@ -62,9 +62,9 @@ def put_tagging(call: Call) -> Response:
 
 
 def get_tagging(call: Call) -> Response:
-    """List a bucket's tags."""
+    """List a bucket's tags; where there are none, the answer is an element with nothing in it."""
     tags = [{"Key": key, "Value": value} for key, value in call.find_bucket().tags.items()]
-    return document("Tagging", {"TagSet": {"Tag": tags}})
+    return document("Tagging", {"TagSet": {"Tag": tags}} if tags else {})
 
 
 def delete_tagging(call: Call) -> Response:

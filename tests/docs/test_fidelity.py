@@ -91,7 +91,7 @@ def test_a_row_says_where_and_why_and_what_if_not(row: Row) -> None:
     assert set(kinds) <= EVIDENCE
     assert row.source or kinds == ["guess"]
     assert row.otherwise or "guess" not in kinds
-    places = re.findall(r"`(brokers/[\w/]+\.py)`", row.where)
+    places = re.findall(r"`((?:brokers|sandbox)/[\w/]+\.py)`", row.where)
     assert ", ".join(f"`{place}`" for place in places) == row.where != ""
     for place in places:
         assert (ROOT / place).is_file(), place
