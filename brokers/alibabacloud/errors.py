@@ -6,37 +6,18 @@ counts.
 
 from __future__ import annotations
 
-import enum
 import functools
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
+from alibroker.brokers.alibabacloud.families import RULES, Kind
 from alibroker.brokers.api import Failed, Step, TryAgainError, Work
 from alibroker.brokers.texts import plain
 
+__all__ = ("CloudError", "Kind", "cloud_error", "ends_operation", "failed", "lost")
+
 _B = TypeVar("_B")
-
-
-class Kind(enum.Enum):
-    """What an error means for whoever made the call."""
-
-    RETRY = "retry"
-    """Not done; later it may be."""
-    THROTTLED = "throttled"
-    """Not done: too many calls."""
-    UNKNOWN = "unknown"
-    """It may have been done: ask, or repeat in a way that does it only once."""
-    NOT_FOUND = "not found"
-    EXISTS = "exists"
-    DENIED = "denied"
-    """The broker's identity lacks a permission."""
-    QUOTA = "quota"
-    """Money or a limit of the account is in the way."""
-    PLACE = "place"
-    """This zone or vSwitch has none, or no more, of it; another one may."""
-    FAILED = "failed"
-    """It never will be done in this form."""
 
 
 class CloudError(Exception):
@@ -66,206 +47,6 @@ class CloudError(Exception):
         self.request_id = request_id
         self.after = after
 
-
-class _Rule(NamedTuple):
-    codes: re.Pattern[str]
-    kind: Kind
-    message: str
-    """What to tell the user; empty for the cloud's own words."""
-
-
-def _rule(kind: Kind, message: str, *codes: str) -> _Rule:
-    return _Rule(re.compile("|".join(f"(?:{code})" for code in codes)), kind, message)
-
-
-_RULES: Final = (
-    _rule(
-        Kind.THROTTLED,
-        "Alibaba Cloud asks for fewer calls",
-        r"(.*\.)?Throttling(\..*)?",
-        r"ConcurrentLimit",
-        r"ServiceBusy",
-        r"\w*(Qps|TrafficRate)LimitExceeded",
-        r"FlowLimit.*",
-    ),
-    _rule(
-        Kind.RETRY,
-        "Alibaba Cloud does not accept the broker's access key; its operator has to look into it",
-        r"InvalidAccessKeyId(\..*)?",
-        r"InvalidAccessKeySecret",
-        r"InvalidSecurityToken(\..*)?",
-        r"SecurityTokenExpired",
-        r"SignatureDoesNotMatch",
-        r"IncompleteSignature",
-        r"Credentials",
-    ),
-    _rule(
-        Kind.RETRY,
-        "the broker's clock is wrong; its operator has to look into it",
-        r"IllegalTimestamp",
-        r"InvalidTimeStamp\..*",
-        r"RequestTimeTooSkewed",
-    ),
-    _rule(
-        Kind.RETRY,
-        "Alibaba Cloud is still busy with this resource",
-        r"IncorrectDBInstanceState",
-        r"OperationDenied\.(DB|ReadDB)\w*Status",
-        r"OperationDenied\.OutofUsage",
-        r"InvalidDBInstanceStatus\.NotSupport",
-        r"IncorrectAccountStatus",
-        r"DbossGeneralError",
-        r"GeneralIns\..*",
-        r"Database\.ConnectError",
-        r"Account\.(Add|Del|Update)Error",
-        r"SqlExcutionFailed",
-        r"LockTimeout",
-        r"InstanceConnectTimeoutFault",
-        r"ConcurrentTaskExceeded",
-        r"InvalidConcurrentOperate",
-        r"DbRestoring",
-        r"DeleteConflict\.User\.(AccessKey|Group|LoginProfile|MFADevice|Policy)",
-        r"InvalidOrderTask\.NotSupport",
-        r"EngineMigration\.ActionDisabled",
-    ),
-    # Its message says whether that is for now, or because the account owns something.
-    _rule(Kind.RETRY, "", r"AccountActionForbidden"),
-    _rule(Kind.RETRY, "the request has to be sent once more", r"SignatureNonceUsed"),
-    _rule(
-        Kind.RETRY,
-        "Alibaba Cloud cannot be found on the network",
-        r"SDK\.EndpointResolvingError",
-        r"SDK\.MissingEndpointsFiler",
-    ),
-    _rule(
-        Kind.UNKNOWN,
-        "Alibaba Cloud has a disturbance",
-        r"ServiceUnavailable",
-        r"SystemBusy",
-        r"InternalError",
-        r"InternalServerError",
-        r"ExternalFailure",
-        r"RequestMetaDataFailed",
-        r"InvokeProxyFailure",
-        r"RequestTimeout",
-        r"SDK\.UnknownServerError",
-    ),
-    _rule(
-        Kind.NOT_FOUND,
-        "",
-        r"InvalidDBInstance(Id|Name)?\.NotFound",
-        r"InvalidAccount(Name|Privilege)\.NotFound",
-        r"InvalidDB(Name)?\.NotFound",
-        r"InvalidCondition\.NotFound",
-        r"InvalidVpcI[Dd]\.NotFound",
-        r"Forbidden\.VpcNotFound",
-        r"EntityNotExist(\..*)?",
-        r"NoSuch(Bucket|Key|Upload)",
-        r"Http404",
-    ),
-    _rule(
-        Kind.EXISTS,
-        "",
-        r"InvalidAccountName\.Duplicate",
-        r"InvalidDBName\.Duplicate",
-        r"EntityAlreadyExists?(\..*)?",
-        r"BucketAlreadyExists",
-    ),
-    _rule(
-        Kind.FAILED,
-        "deletion protection is on: turn it off (by an update of DeletionProtection, or in the "
-        "console), then try again",
-        r"OperationDenied\.DeletionProtection",
-    ),
-    _rule(
-        Kind.FAILED,
-        "the bucket still holds objects, versions or unfinished uploads: empty it, then try again",
-        r"BucketNotEmpty",
-    ),
-    _rule(
-        Kind.FAILED,
-        "this Alibaba Cloud account may not use the default public endpoints of OSS in mainland "
-        "China for what is in buckets: the broker's operator has to set ALIBROKER_OSS_ENDPOINT to "
-        "internal, if the broker runs in the bucket's region, or to a domain of the bucket",
-        r"PublicEndpointForbidden",
-    ),
-    _rule(
-        Kind.FAILED,
-        "a retention policy of the bucket forbids this until its time is over",
-        r"FileImmutable",
-    ),
-    _rule(
-        Kind.DENIED,
-        "",
-        r"NoPermission(\..*)?",
-        r"NotAuthorized",
-        r"AccessDenied",
-        r"BucketNotBelongTo",
-        r"ActionUnauthorized",
-        r"Forb[ie]dden(\..*)?",
-    ),
-    _rule(
-        Kind.QUOTA,
-        "the Alibaba Cloud account lacks the service-linked role of this product: create it in the "
-        "console (by buying one instance there), then try again",
-        r"ServiceLinkedRole\.NotExist",
-    ),
-    _rule(
-        Kind.QUOTA,
-        "the Alibaba Cloud account is overdue or stopped: settle that, then try again",
-        r"UserDisable",
-        r"InDebt(Overdue)?",
-        r"AbnormalBucketOwnerStatus",
-        r"BucketDisable",
-    ),
-    _rule(
-        Kind.QUOTA,
-        "the database is locked: its storage is full, or the account is overdue; see the console",
-        r"IncorrectDBInstanceLockMode",
-    ),
-    _rule(
-        Kind.QUOTA,
-        "the balance of the Alibaba Cloud account is too low: top it up, then try again",
-        r"(.*\.)?InsufficientBalance",
-        r"(.*\.)?Inst(ance)?HasUnpaidOrder",
-        r"OperationDenied\.OrderUnPaid",
-        r"ArrearageOrderExists",
-    ),
-    _rule(
-        Kind.QUOTA,
-        "the Alibaba Cloud account lacks real-name registration: register it, then try again",
-        r"Order\.NoRealNameAuthentication",
-    ),
-    _rule(
-        Kind.PLACE,
-        "out of stock: choose another class or another zone",
-        r"InsufficientResourceCapacity",
-        r"OperationDenied\.(No|Zone)(Stock|Resource)",
-    ),
-    _rule(
-        Kind.PLACE,
-        "this zone does not sell such an instance: choose another zone, or another class, edition "
-        "or storage type",
-        r"InvalidZoneId\.NotSupported",
-        r"InvalidZone\.NotSupportedForStorageType",
-        r"ZoneId\.NotMatchWithCategory",
-        r"InvalidAvZone\.Format",
-        r"Zone\.NotOnSale",
-    ),
-    _rule(
-        Kind.QUOTA,
-        "a limit of the Alibaba Cloud account is reached: delete something or ask for more",
-        r".*Quota.*",
-        r"(.*\.)?\w*LimitExceeded(\..*)?",
-        r"TooManyBuckets",
-        r"NumberExceed\..*",
-    ),
-    _rule(
-        Kind.PLACE,
-        "the vSwitch has no free address: choose another one",
-        r"VswitchIpExhausted",
-    ),
-)
 
 _UNSAFE: Final = re.compile(r"string to sign|://|\?\w+=|&\w+=", re.IGNORECASE)
 _MAX_MESSAGE: Final = 200
@@ -298,12 +79,9 @@ def cloud_error(
 
 
 def _classify(action: str, code: str, status: int | None) -> tuple[Kind, str]:
-    for rule in _RULES:
-        if rule.codes.fullmatch(code):
+    for rule in RULES:
+        if rule.fits(action, code):
             return rule.kind, rule.message
-    if action.startswith("Describe") and code == "InvalidParameter":
-        # Seen for a moment on instances that exist (also by Terraform's provider).
-        return Kind.RETRY, "Alibaba Cloud is still busy with this resource"
     if not code or (status is not None and status >= 500):  # noqa: PLR2004 - HTTP server errors
         return Kind.UNKNOWN, "Alibaba Cloud has a disturbance"
     return Kind.FAILED, ""

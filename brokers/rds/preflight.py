@@ -257,7 +257,7 @@ class RdsPreflight:
                 remedy="set ALIBROKER_ZONE_ID, or ALIBROKER_VSWITCH_ID, to what fits together",
             )
         except CloudError as error:
-            if error.kind in {Kind.QUOTA, Kind.PLACE}:
+            if error.kind in {Kind.ACCOUNT, Kind.QUOTA, Kind.PLACE}:
                 return refused(subject, error)
             return refused(subject, error, _ANOTHER)
         if answer.get("DBInstanceId"):

@@ -51,7 +51,7 @@ _FIRST_LOOK: Final = 8
 """Poll intervals until a change is looked at: 120 s of 15 s each; it takes 2 to 5 minutes."""
 _NEXT_LOOK: Final = 4
 _ENDS: Final = frozenset(
-    {Kind.DENIED, Kind.QUOTA, Kind.PLACE, Kind.FAILED, Kind.NOT_FOUND, Kind.EXISTS}
+    {Kind.DENIED, Kind.ACCOUNT, Kind.QUOTA, Kind.PLACE, Kind.FAILED, Kind.NOT_FOUND, Kind.EXISTS}
 )
 
 
@@ -344,4 +344,4 @@ def _is(item: Item, wanted: Order, previous: Order) -> bool:
 
 def _repeatable(error: CloudError) -> bool:
     """Tell whether the same request can go well once somebody has done something about it."""
-    return error.kind in {Kind.DENIED, Kind.QUOTA, Kind.PLACE}
+    return error.kind in {Kind.DENIED, Kind.ACCOUNT, Kind.QUOTA, Kind.PLACE}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alibroker.brokers.alibabacloud.errors import Kind, cloud_error, failed, lost
+from alibroker.brokers.alibabacloud.families import RULES
 from alibroker.brokers.api import Failed, TryAgainError
 
 
@@ -48,15 +49,26 @@ from alibroker.brokers.api import Failed, TryAgainError
         ("Forbedden.NotSupportRAM", Kind.DENIED),
         ("NoPermission", Kind.DENIED),
         ("NoPermission.RAM", Kind.DENIED),
-        ("UserDisable", Kind.QUOTA),
-        ("InDebtOverdue", Kind.QUOTA),
-        ("AbnormalBucketOwnerStatus", Kind.QUOTA),
-        ("ArrearageOrderExists", Kind.QUOTA),
+        ("UserDisable", Kind.ACCOUNT),
+        ("InDebtOverdue", Kind.ACCOUNT),
+        ("AbnormalBucketOwnerStatus", Kind.ACCOUNT),
+        ("ArrearageOrderExists", Kind.ACCOUNT),
         ("BucketNotBelongTo", Kind.DENIED),
         ("AccessDenied", Kind.DENIED),
-        ("Pay.InsufficientBalance", Kind.QUOTA),
-        ("InsufficientBalance", Kind.QUOTA),
+        ("Pay.InsufficientBalance", Kind.ACCOUNT),
+        ("InsufficientBalance", Kind.ACCOUNT),
         ("InsufficientResourceCapacity", Kind.PLACE),
+        ("PAYFOR.CREDIT_PAY_INSUFFICIENT_BALANCE", Kind.ACCOUNT),
+        ("InsufficientAvailableQuota", Kind.ACCOUNT),
+        ("OperationDenied.InstanceLocked", Kind.ACCOUNT),
+        ("Forbidden.RiskControl", Kind.ACCOUNT),
+        ("Forbidden.Authentication", Kind.ACCOUNT),
+        ("Forbidden.InstanceNotFound", Kind.NOT_FOUND),
+        ("Forbidden.RegionNotFound", Kind.FAILED),
+        ("QuotaExceeded.CreateInstance", Kind.QUOTA),
+        ("DependencyViolation", Kind.FAILED),
+        ("InvaildEngineInRegion.NotAvailable", Kind.FAILED),
+        ("CommodityServiceCalling.Exception", Kind.UNKNOWN),
         ("LimitExceeded.User", Kind.QUOTA),
         ("AccountLimitExceeded", Kind.QUOTA),
         ("TooManyBuckets", Kind.QUOTA),
@@ -72,6 +84,66 @@ from alibroker.brokers.api import Failed, TryAgainError
 def test_the_code_alone_says_what_an_error_is(code: str, kind: Kind, status: int) -> None:
     error = cloud_error(product="Rds", action="DoThing", code=code, message="", status=status)
     assert error.kind is kind
+
+
+# What the provider's RDS resources try again (`IsExpectedErrors` beside `NeedRetry`, and the list
+# OperationDeniedDBStatus), but for what is about read-only instances and nodes.
+TRIED_AGAIN = (
+    *(
+        "ServiceUnavailable",
+        "Rejected.Throttling",
+        "Throttling",
+        "Throttling.User",
+        "ThrottlingUser",
+    ),
+    *("LockTimeout", "InstanceConnectTimeoutFault", "ConcurrentTaskExceeded", "InternalError"),
+    *("OperationDenied.DBStatus", "OperationDenied.DBInstanceStatus", "Database.ConnectError"),
+    *("OperationDenied.DBClusterStatus", "OperationDenied.OutofUsage", "IncorrectDBInstanceState"),
+    *("OperationDenied.ReadDBInstanceStatus", "OperationDenied.MasterDBInstanceState"),
+    *("OperationDenied.PrimaryDBInstanceStatus", "InvalidOrderTask.NotSupport"),
+    *("SYSTEM.CONCURRENT_OPERATE", "IncorrectInstanceStatus", "System.Busy"),
+)
+
+
+@pytest.mark.parametrize("code", TRIED_AGAIN)
+def test_what_terraform_tries_again_is_tried_again(code: str) -> None:
+    error = cloud_error(product="Rds", action="CreateAccount", code=code, message="")
+    with pytest.raises(TryAgainError):
+        failed(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("UserDisable", "overdue or stopped"),
+        ("Forbidden.RiskControl", "support"),
+        ("RegionUnauthorized", "ALIBROKER_REGION"),
+        ("RegionDissolvedEOM", "ALIBROKER_REGION"),
+        ("TRADE_WAIT_DISTRIBUTOR_AUDIT", "approve"),
+        ("ByokNotAuthorizedToRds", "KMS"),
+        ("OperationDenied.InstanceLocked", "storage is full"),
+        ("Order.NoRealNameAuthentication", "real-name"),
+        ("InsufficientAvailableQuota", "balance"),
+    ],
+)
+def test_what_only_the_owner_can_change_is_no_missing_permission(code: str, remedy: str) -> None:
+    error = cloud_error(product="Rds", action="CreateDBInstance", code=code, message="Forbidden.")
+    assert remedy in str(error)
+    assert "RAM identity" not in str(error)
+    assert isinstance(failed(error), Failed)
+
+
+def test_every_rule_has_a_source_and_matches_what_it_stands_for() -> None:
+    for rule in RULES:
+        assert rule.source
+        assert rule.message or rule.kind in {Kind.NOT_FOUND, Kind.EXISTS, Kind.DENIED, Kind.RETRY}
+
+
+def test_a_code_can_mean_something_else_elsewhere() -> None:
+    """A bare OperationDenied says of orders that the resource is out of usage."""
+    for action, kind in (("CreateDBInstance", Kind.PLACE), ("CreateAccount", Kind.FAILED)):
+        error = cloud_error(product="Rds", action=action, code="OperationDenied", message="")
+        assert error.kind is kind
 
 
 def test_an_unknown_code_with_a_server_error_may_have_taken_effect() -> None:
