@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from alibroker.brokers.alibabacloud.naming import INSTANCE_TAG, tag_value
 from alibroker.brokers.digests import digest
-from alibroker.brokers.rds.calls import Item, RdsCalls
+from alibroker.brokers.rds.calls import TAGGED_AT_ONCE, Item, RdsCalls
 
 _LONGEST: Final = 64  # ModifyDBInstanceDescription
 
@@ -35,13 +35,28 @@ class Bought(NamedTuple):
 def bought_for(calls: RdsCalls, instance_id: str) -> list[Bought]:
     """Return what was bought for a service instance, whatever became of it since.
 
+    What is returned may be deleted, so no filter of the cloud's is trusted: each has either the
+    description or, where somebody has changed that, the tag.
+
     Raises:
         CloudError: The cloud could not be asked.
     """
-    if tagged := calls.instances((INSTANCE_TAG, tag_value(instance_id))):
-        return [Bought(item, is_tagged=True) for item in tagged]
-    described = calls.described(description(instance_id))
-    return [Bought(item, is_tagged=False) for item in described]
+    ours, tag = description(instance_id), (INSTANCE_TAG, tag_value(instance_id))
+    if tagged := calls.instances(tag):
+        changed = [one for one in tagged if one.get("DBInstanceDescription") != ours]
+        others = {str(one["DBInstanceId"]) for one in changed} - _with_tag(calls, changed, tag)
+        return [Bought(one, is_tagged=True) for one in tagged if one["DBInstanceId"] not in others]
+    return [Bought(item, is_tagged=False) for item in calls.described(ours)]
+
+
+def _with_tag(calls: RdsCalls, items: list[Item], tag: tuple[str, str]) -> set[str]:
+    """Return the ids of those that really have a tag."""
+    ids = [str(one["DBInstanceId"]) for one in items]
+    found: set[str] = set()
+    for start in range(0, len(ids), TAGGED_AT_ONCE):
+        tags = calls.tags_of(ids[start:][:TAGGED_AT_ONCE])
+        found |= {name for name, those in tags.items() if those.get(tag[0]) == tag[1]}
+    return found
 
 
 def seconds(text: object) -> float:

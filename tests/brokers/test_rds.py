@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from aliyunsdkrds.request.v20140815.DescribeDBInstancesRequest import DescribeDBInstancesRequest
 from waiting import eventually
 
 from alibroker.brokers.alibabacloud import client
+from alibroker.brokers.alibabacloud.client import common_request
 from alibroker.brokers.api import (
     Failed,
     InProgress,
@@ -273,6 +275,34 @@ def test_an_instance_without_tags_whose_only_trace_is_the_intent_is_found_and_de
     assert len(sandbox.databases) == 1
     assert isinstance(driver.deprovision("i").end, Succeeded)
     assert sandbox.empty
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_what_a_filter_lets_through_is_not_deleted_for_that(
+    rds: Drive, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, *, renamed: bool
+) -> None:
+    """The cloud may read the filter by tags otherwise, and list everything there is."""
+    driver = rds(ALIBROKER_SETTLE_SECONDS="1")
+    driver.provision("other", SMALL)
+    operation = driver.ordered("i", SMALL)
+    driver.step(operation)
+    sandbox.fault("CreateDBInstance", "reset", when="after")
+    driver.step(operation)
+    eventually(lambda: described(rds))
+    if renamed:
+        cloud = driver.broker._cloud  # type: ignore[attr-defined]
+        (found,) = RdsCalls(cloud).described("alibroker-i")
+        request = common_request(
+            "Rds",
+            "ModifyDBInstanceDescription",
+            DBInstanceId=found["DBInstanceId"],
+            DBInstanceDescription="renamed",
+        )
+        cloud.call(request)
+    monkeypatch.setattr(DescribeDBInstancesRequest, "set_Tags", lambda *_: None)
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert [one["description"] for one in sandbox.databases] == ["alibroker-other"]
+    driver.deprovision("other")
 
 
 def test_what_two_orders_bought_is_deleted_and_what_was_made_later_is_not(
