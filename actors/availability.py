@@ -24,8 +24,12 @@ class Availability:
     The view carries them to whoever reads.
     """
 
-    def __init__(self, store: Repository, view: View) -> None:
+    def __init__(
+        self, store: Repository, view: View, on_step_down: Callable[[Exception], None]
+    ) -> None:
+        """Take what is called with the reason when no waiting helps any more."""
         self._store = store
+        self._on_step_down = on_step_down
         self._view = view
         self._troubles: set[type[EtcdError]] = set()
         self.stepped_down = False
@@ -78,3 +82,4 @@ class Availability:
         self._view.complete = False
         self._view.available = False
         self._view.problem = str(error)
+        self._on_step_down(error)

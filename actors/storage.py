@@ -26,7 +26,7 @@ from alibroker.actors.messages import (
     resolve,
 )
 from alibroker.actors.replies import Replies
-from alibroker.actors.repository import Repository
+from alibroker.actors.repository import Repository, SupersededError
 from alibroker.brokers.api import Failed
 from alibroker.brokers.catalog import Catalog
 from alibroker.etcd.client import MAX_ENTRIES, Committed, Lost
@@ -83,7 +83,7 @@ class Storage(Actor):
         self._replies = Replies()
         self._cut_off: dict[Key, float] = {}
         self._next_try = 0.0
-        self._availability = Availability(store, view)
+        self._availability = Availability(store, view, self._step_down)
         self._handout = Handout(catalog, dispatcher, pollers)
         self._batches = Batches(
             store=store,
@@ -161,6 +161,12 @@ class Storage(Actor):
             self._commit(writes, in_doubt=True)
         else:
             self._availability.attempt(self._store.ping)
+
+    def _step_down(self, error: Exception) -> None:
+        """Leave to another process what is its own now: neither answer from what was, nor act."""
+        if isinstance(error, SupersededError):
+            self._view.clear(self._store.decoded)
+            self._handout.all(())
 
     # -- start ----------------------------------------------------------------------------------
 
