@@ -22,6 +22,7 @@ from alibroker.http import openapi
 from alibroker.http.answers import REFUSALS
 from alibroker.http.app import create_app
 from alibroker.http.settings import EdgeSettings
+from alibroker.lifecycle.findings import Disagreement
 
 DOCUMENT = openapi.openapi_document(EdgeSettings())
 METHODS = ("get", "put", "patch", "delete", "post", "head", "options", "trace")
@@ -71,6 +72,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrawerServer]:
 
 def test_the_document_is_valid() -> None:
     validate(DOCUMENT)
+
+
+def test_the_document_knows_all_that_a_survey_can_find() -> None:
+    finding = DOCUMENT["components"]["schemas"]["Survey"]["properties"]["findings"]["items"]
+    assert finding["properties"]["disagreement"]["enum"] == list(Disagreement)
 
 
 def test_it_has_each_route_and_method_of_the_application_and_no_other(system: Any) -> None:
