@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 from gunicorn.asgi import protocol
-from gunicorn.asgi.parser import LimitRequestHeaders, ParseError
+from gunicorn.asgi.parser import LimitRequestHeaders, ParseError, PythonProtocol
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
 
@@ -208,6 +208,14 @@ class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes 
             self.transport.write_eof()
         self.worker.loop.call_later(LINGER, self.transport.abort)
 
+    def _http1_buffered(self) -> int:
+        """Count what waits behind a request, whatever parser holds it."""
+        held: int = super()._http1_buffered()
+        parser = self._callback_parser
+        if parser is not None and parser.is_complete and type(parser) is not PythonProtocol:
+            held += len(parser.remaining())
+        return held
+
     def _maybe_resume_reading(self) -> None:
         """Read on, if the application has taken enough."""
         super()._maybe_resume_reading()
@@ -265,6 +273,9 @@ def _end_idle(worker: Any) -> None:
 def bound_connections(worker: Any) -> None:
     """Make an asgi worker keep the bounds; called when it has its loop, before it listens."""
     gasgi.ASGIProtocol = BoundedProtocol
+    # Looks for its parser in C, and notes it in the class that is asked: else in ours, where it
+    # does not look.
+    ASGIProtocol._check_h1c_protocol_available()  # noqa: SLF001 - no public name reaches it
     # gunicorn knows the phrases of some statuses, and calls all others Unknown.
     phrases = {status.value: phrase(status) for status in HTTPStatus}
     protocol._REASON_PHRASES.update(phrases)  # noqa: SLF001 - no public name reaches it

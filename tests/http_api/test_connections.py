@@ -12,11 +12,13 @@ from typing import Any
 
 import falcon.asgi
 import pytest
+from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
+from gunicorn.workers import gasgi
 
 from alibroker.http import connections, memory
-from alibroker.http.connections import MAX_HEAD, BoundedProtocol
+from alibroker.http.connections import MAX_HEAD, BoundedProtocol, bound_connections
 from alibroker.http.memory import Freed
 from alibroker.http.receiving import BoundedApp
 
@@ -91,6 +93,16 @@ def serving(test: Callable[[Server], Awaitable[None]]) -> None:
             await test(server)
 
     asyncio.run(run())
+
+
+def test_a_parser_in_c_is_found_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gunicorn would note it in the class of these connections, and look for it in its own."""
+    monkeypatch.setattr(gasgi, "ASGIProtocol", ASGIProtocol)
+    monkeypatch.setattr(ASGIProtocol, "_h1c_available", None)
+    loop = SimpleNamespace(add_signal_handler=print, create_server=print)
+    bound_connections(SimpleNamespace(loop=loop, cfg=Config()))
+    assert vars(ASGIProtocol)["_h1c_available"] in (True, False)
+    assert gasgi.ASGIProtocol is BoundedProtocol
 
 
 @pytest.mark.parametrize("sent", WHAT_CLIENTS_SEND)
@@ -185,7 +197,7 @@ def test_who_sent_most_ahead_loses_its_connection_when_all_have_sent_too_much(
 def test_what_waits_behind_a_request_in_progress_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_HELD", 1_000_000)
+    monkeypatch.setattr(connections, "MAX_HELD", 300_000)
 
     async def test(server: Server) -> None:
         slow = b"PUT /?slow=1 HTTP/1.1\r\nHost: a\r\n\r\n" + b"b" * 200_000
