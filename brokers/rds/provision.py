@@ -243,9 +243,9 @@ class Provision:
             return InProgress(
                 description="The database is being marked",
                 state={"phase": "tag"},
-                resource=facts | _endpoint(item),
+                resource=facts,
             )
-        return self._created(work, facts | _endpoint(item))
+        return self._created(work, facts)
 
     def _tag(self, work: Work) -> Step:
         self._calls.tag(work.resource["instance_id"], tags(work, self._settings.name))
@@ -320,8 +320,3 @@ def _nowhere(refusals: Mapping[str, str]) -> str:
 def _has_tags(answer: Item) -> bool:
     """Tell whether the cloud says that it put the tags on (CreateDBInstance, TagResult)."""
     return str(answer.get("TagResult", True)).lower() == "true"
-
-
-def _endpoint(item: Item) -> dict[str, str]:
-    names = {"host": "ConnectionString", "port": "Port"}
-    return {key: str(item[name]) for key, name in names.items() if item.get(name)}

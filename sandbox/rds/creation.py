@@ -21,6 +21,7 @@ CREATING_SECONDS = (150.0, 280.0)
 SETTLING_SECONDS = (5.0, 60.0)
 LIST_LAG_SECONDS = (0.5, 2.0)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,64}")
+_WITH_TIME_ZONES = ("MySQL", "PostgreSQL")
 _MANDATORY = (
     "RegionId",
     "Engine",
@@ -147,6 +148,7 @@ def _plan(call: Call) -> Instance:
         tags=tags,
         ip_arrays={"default": IpArray("default", ips)},
         server="starting" if served else "",
+        time_zone=parameters.get("DBTimeZone") if engine in _WITH_TIME_ZONES else "",
     )
 
 

@@ -133,6 +133,7 @@ class Instance(msgspec.Struct, frozen=True):
     security_groups: tuple[str, ...] = ()
     tls: bool = False
     tde: bool = False
+    time_zone: str = ""
 
     def status(self, now: float) -> str:
         """Return the DBInstanceStatus."""

@@ -124,6 +124,7 @@ def describe_db_instance_attribute(call: Call) -> Answer:
         "AccountMaxQuantity": settings.accounts_per_instance,
         "DBMaxQuantity": settings.databases_per_instance,
         "MaintainTime": "18:00Z-22:00Z",
+        **({"TimeZone": instance.time_zone} if instance.time_zone else {}),
         "SecurityIPMode": "normal",
         "SuperPermissionMode": "",
         "SlaveZones": {

@@ -50,16 +50,20 @@ def test_a_claim_that_somebody_uses_is_named_at_once(
     driver.run([operation], steps=2)
     (claim,) = (one["name"] for one in sandbox.ram[1])
     call("CreateGroup", GroupName="theirs")
-    attached = {"GroupName": "theirs", "PolicyName": claim, "PolicyType": "Custom"}
-    call("AttachPolicyToGroup", **attached)
+    call("CreateRole", RoleName="another", AssumeRolePolicyDocument='{"Statement":[]}')
+    named = {"PolicyName": claim, "PolicyType": "Custom"}
+    call("AttachPolicyToGroup", GroupName="theirs", **named)
+    call("AttachPolicyToRole", RoleName="another", **named)
     driver.run([operation])
     undone = driver.deprovision("i")
     for end in (operation.end, undone.end):
         assert isinstance(end, Failed)
         assert claim in end.reason
-        assert "theirs" in end.reason
-    call("DetachPolicyFromGroup", **attached)
+        assert "another, theirs" in end.reason
+    call("DetachPolicyFromGroup", GroupName="theirs", **named)
+    call("DetachPolicyFromRole", RoleName="another", **named)
     call("DeleteGroup", GroupName="theirs")
+    call("DeleteRole", RoleName="another")
     assert isinstance(driver.deprovision("i").end, Succeeded)
     assert sandbox.empty
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from xml.etree import ElementTree as ET
 
+import alibabacloud_oss_v2 as oss_v2
 import pytest
 import vendor_models
-from witness import check_answer, check_request
+from strict_xml import faults
+from witness import check_answer, check_request, check_values
 
 GRANT = {"DBInstanceId": "rm-1", "AccountName": "a", "DBName": "d"}
 POLICY = {"PolicyName": "p", "PolicyDocument": "{}"}
@@ -52,6 +55,32 @@ def test_nested_lists_are_judged_to_their_leaves() -> None:
     shape = {"Items": {"DBInstance": [{"DBInstanceId": "str"}, {"Colour": "str"}]}}
     (found,) = check_answer("rds", "DescribeDBInstances", shape)
     assert found.endswith("/Items/DBInstance/Colour, which is not a field")
+
+
+def test_the_texts_of_an_answer_are_judged() -> None:
+    assert check_values("rds", "DescribeDBInstanceTDE", {"TDEStatus": "Enabled"}) == []
+    days = {"PreferredBackupPeriod": "Monday,Sunday", "BackupRetentionPeriod": 7}
+    assert check_values("rds", "DescribeBackupPolicy", days) == []
+    (found,) = check_values("rds", "DescribeDBInstanceTDE", {"TDEStatus": "On"})
+    assert found == "TDEStatus is one of Disabled, Enabled, not On"
+    table = {"RouteTable": {"RouteTableType": "Mine"}}
+    assert len(check_values("vpc", "DescribeVSwitchAttributes", table)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<Name>x</Name><AccessControlList><Grant>private</Grant></AccessControlList>", []),
+        ("<Colour>red</Colour>", ["Colour is not read"]),
+        ("<AccessControlList><Red/></AccessControlList>", ["AccessControlList/Red is not read"]),
+        ("<Name>x</Name><Name>y</Name>", ["Name is there 2 times"]),
+        ("<Name><First/></Name>", ["Name has elements in it"]),
+        ("<BlockPublicAccess>Yes</BlockPublicAccess>", ["BlockPublicAccess is Yes"]),
+    ],
+)
+def test_an_answer_of_oss_is_judged(text: str, words: list[str]) -> None:
+    root = ET.fromstring(f"<Bucket>{text}</Bucket>")  # noqa: S314 - our own text
+    assert list(faults(root, oss_v2.models.bucket_basic.BucketInfo())) == words
 
 
 def test_what_stands_in_the_vendor_s_comments_is_read() -> None:

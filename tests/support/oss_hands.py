@@ -268,8 +268,8 @@ class OssV2:
         return blocked
 
     def _tags(self) -> dict[str, str]:
-        found = self._call("get_bucket_tags").tagging.tag_set.tags
-        return {one.key: one.value or "" for one in found or []}
+        found = self._call("get_bucket_tags").tagging.tag_set
+        return {one.key: one.value or "" for one in found.tags} if found is not None else {}
 
     def settings(self) -> Settings:
         info = self._call("get_bucket_info").bucket_info

@@ -6,6 +6,8 @@ import importlib
 import warnings
 from typing import Any
 
+from witness import check_values
+
 MODULES = {
     "rds": "alibabacloud_rds20140815",
     "ram": "alibabacloud_ram20150501",
@@ -26,6 +28,7 @@ class VendorClient:
     """
 
     def __init__(self, product: str, url: str, key_id: str, secret: str, token: str = "") -> None:
+        self._product = product
         # Imported when first wanted, for there are a thousand modules; not free of warnings.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -66,4 +69,5 @@ class VendorClient:
             answer = method(*given)
         assert answer.status_code == 200
         kept: dict[str, Any] = answer.body.to_map()
+        assert (wrong := check_values(self._product, action, kept)) == [], wrong
         return kept

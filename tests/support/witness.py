@@ -17,6 +17,7 @@ from typing import Any
 
 import disagreements
 import vendor_models
+from tallies import Action, Tally, paths
 from vendor_models import Field, Model
 
 _COMMON = frozenset(("Action", "Version", "Format", "SecurityToken", "RegionId")) | frozenset(
@@ -109,11 +110,17 @@ def _scalar(field: Field, value: str) -> Iterator[str]:
     # The vendor's own client for Python writes a large letter, those for other languages do not.
     if field.kind == "bool" and value not in ("true", "false", "True", "False"):
         yield f"{field.name} is true or false"
+    if field.kind != "bool" and value != "***":
+        yield from _one_of(field, value)
+
+
+def _one_of(field: Field, value: str) -> Iterator[str]:
+    """Yield what is wrong with a text, if the documentation enumerates what there is."""
     # Some may name several, with commas in between.
     parts = {part for part in value.split(",") if part}
     # The documentation is not of one mind about True and true: its client writes what it is given.
     known = {one.lower() if one in ("True", "False") else one for one in field.values}
-    if known and field.kind != "bool" and value != "***":
+    if known:
         for part in sorted(parts - field.values - known):
             yield f"{field.name} is one of {', '.join(sorted(field.values))}, not {part}"
 
@@ -151,18 +158,51 @@ def _value(product: str, field: Field, shape: Any, path: str) -> Iterator[str]:
         yield f"{path} as {shape if isinstance(shape, str) else 'an object'}, which is {field.kind}"
 
 
+def check_values(product: str, action: str, content: Mapping[str, Any]) -> list[str]:
+    """Return which texts of a whole answer are none of those that the documentation enumerates."""
+    return list(_texts(product, vendor_models.answer(product, action) or {}, content))
+
+
+def _texts(product: str, model: Model, content: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in content.items():
+        field = model[name]
+        inner = vendor_models.model(product, field.kind)
+        for one in value if field.is_list else [value]:
+            if inner is not None:
+                yield from _texts(product, inner, one)
+            elif isinstance(one, str):
+                yield from _one_of(field, one)
+
+
 @cache
 def _judge_text(text: str, *, refusals: bool) -> tuple[str, ...]:
     return tuple(judge(json.loads(text), refusals=refusals))
 
 
+@cache
+def _counted(text: str) -> tuple[Action, frozenset[str], frozenset[str]] | None:
+    """Return what is in a line that was answered, of those that are judged."""
+    line = json.loads(text)
+    if line["code"] != "OK" or line["product"] == "unknown":
+        return None
+    names = {name.partition(".")[0] for name in line["parameters"]} - _COMMON
+    fields = frozenset(paths(line["answer"]))
+    return (line["product"], line["action"]), frozenset(names), fields
+
+
 class Witness:
-    """Reads a journal as it grows."""
+    """Reads a journal as it grows.
+
+    Attributes:
+        lines: How many there were.
+        judged: What was in those that were answered.
+    """
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
         self._read = 0
         self.lines = 0
+        self.judged = Tally()
 
     def complaints(self, *, refusals: bool = False) -> list[str]:
         """Return what is wrong with what was written since the last time."""
@@ -175,5 +215,8 @@ class Witness:
         found: dict[str, None] = {}
         for line in whole.splitlines():
             self.lines += 1
-            found |= dict.fromkeys(_judge_text(line.decode(), refusals=refusals))
+            text = line.decode()
+            found |= dict.fromkeys(_judge_text(text, refusals=refusals))
+            if (counted := _counted(text)) is not None:
+                self.judged.add(*counted)
         return list(found)
