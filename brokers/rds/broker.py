@@ -91,7 +91,7 @@ class RdsBroker:
         self._update = Update(calls, networks, extras, switching, settings, retirement, plans)
         self._deprovision = Deprovision(calls, settings)
         self._bind = Bind(calls, account_calls, retirement, settings)
-        self._unbind = Unbind(account_calls, retirement, settings)
+        self._unbind = Unbind(calls, account_calls, retirement, settings)
         self._inventory = RdsInventory(calls, account_calls, retirement, settings, plans)
 
     def preflight(self) -> Iterable[Check]:

@@ -65,7 +65,7 @@ class Deprovision:
             self._calls.delete_instance(work.resource["instance_id"])
         except CloudError as error:
             if error.kind is Kind.NOT_FOUND:
-                return self._gone(work)
+                return self._not_found(work)
             if error.kind is Kind.RETRY:
                 return self._in_progress(
                     work,
@@ -76,6 +76,15 @@ class Deprovision:
         return self._in_progress(
             work, "The database is being deleted", {"phase": "gone", "leaves": DELETING}
         )
+
+    def _not_found(self, work: Work) -> Step:
+        """Believe that there was nothing to delete, unless the list knows better.
+
+        Single actions have said so of instances that had been there for minutes.
+        """
+        if self._calls.is_listed(work.resource["instance_id"]):
+            return self._in_progress(work, "The database is being deleted", {})
+        return self._gone(work)
 
     def _wait(self, work: Work) -> Step:
         item = self._calls.instance(work.resource["instance_id"])

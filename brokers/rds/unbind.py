@@ -7,11 +7,11 @@ from typing import Final
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.alibabacloud.settling import unsettled
-from alibroker.brokers.api import InProgress, Json, Step, Succeeded, Work
+from alibroker.brokers.api import InProgress, Json, Step, Succeeded, TryAgainError, Work
 from alibroker.brokers.rds import accounts
 from alibroker.brokers.rds.account_calls import AccountCalls, privileges_of, users_of
 from alibroker.brokers.rds.bind import BOUND, CREATED, POLL_SECONDS
-from alibroker.brokers.rds.calls import Item
+from alibroker.brokers.rds.calls import Item, RdsCalls
 from alibroker.brokers.rds.engines import Engine
 from alibroker.brokers.rds.plans import engine_of
 from alibroker.brokers.rds.retired import Retirement, is_kept, is_kept_for_objects
@@ -23,8 +23,13 @@ class Unbind:
     """Takes a binding's account away, whatever state bind reached."""
 
     def __init__(
-        self, calls: AccountCalls, retirement: Retirement, settings: CloudSettings
+        self,
+        instances: RdsCalls,
+        calls: AccountCalls,
+        retirement: Retirement,
+        settings: CloudSettings,
     ) -> None:
+        self._instances = instances
         self._calls = calls
         self._retirement = retirement
         self._settle = settings.settle
@@ -42,9 +47,12 @@ class Unbind:
                 return self._take_back(work, instance_id, name)
             return self._remove(work, instance_id, name, engine_of(work))
         except CloudError as error:
-            if error.kind is Kind.NOT_FOUND and error.code.startswith("InvalidDBInstance"):
-                return Succeeded()  # the whole instance is gone
-            raise
+            if error.kind is not Kind.NOT_FOUND or "Instance" not in error.code:
+                raise
+            # Single actions have said so of instances that are there; the account would stay.
+            if self._instances.is_listed(instance_id):
+                raise TryAgainError("the database cannot be seen just now") from error
+            return Succeeded()  # the whole instance is gone
 
     def _take_back(self, work: Work, instance_id: str, name: str) -> Step:
         """Delete the database that a bind created which then failed, unless others use it.

@@ -495,6 +495,23 @@ def test_an_instance_of_another_region_is_not_taken_to_be_gone(
     assert sandbox.empty
 
 
+@pytest.mark.parametrize("code", ["InvalidDBInstanceId.NotFound", "Forbidden.InstanceNotFound"])
+def test_an_action_that_does_not_find_what_is_there_is_not_believed(
+    rds: Drive, sandbox: Sandbox, code: str
+) -> None:
+    driver = rds(ALIBROKER_SETTLE_SECONDS="0")
+    driver.provision("i", SMALL)
+    driver.bind("i", "b")
+    sandbox.fault("DescribeAccounts", "error", code=code, status=404)
+    assert isinstance(driver.unbind("i", "b").end, Succeeded)
+    assert sandbox.hits() == 1
+    assert sandbox.databases[0]["accounts"] == []
+    sandbox.fault("DeleteDBInstance", "error", code=code, status=404)
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.hits() == 2
+    assert sandbox.empty
+
+
 def test_deletion_protection_is_respected_and_explained(rds: Drive, sandbox: Sandbox) -> None:
     driver = rds()
     driver.provision("i", SMALL)
