@@ -22,6 +22,7 @@ from gunicorn.asgi.parser import LimitRequestHeaders, ParseError, PythonProtocol
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
 
+from alibroker.http.descriptors import most_connections
 from alibroker.http.errors import error_name, phrase
 from alibroker.http.logs import Seldom
 from alibroker.http.memory import Freed
@@ -273,6 +274,7 @@ def _end_idle(worker: Any) -> None:
 def bound_connections(worker: Any) -> None:
     """Make an asgi worker keep the bounds; called when it has its loop, before it listens."""
     gasgi.ASGIProtocol = BoundedProtocol
+    worker.cfg.set("worker_connections", most_connections(worker.cfg.worker_connections))
     # Looks for its parser in C, and notes it in the class that is asked: else in ours, where it
     # does not look.
     ASGIProtocol._check_h1c_protocol_available()  # noqa: SLF001 - no public name reaches it
