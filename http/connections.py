@@ -252,6 +252,8 @@ def _description(status: int, error: BaseException | None, message: str) -> str:
         return f"The headers are too many or too long; with the target they have {MAX_HEAD} bytes."
     if status == HTTPStatus.REQUEST_URI_TOO_LONG:
         return "The target of the request is too long."
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "An internal error of the broker."
     if error is not None:
         # The class says it without repeating anything.
         what = _CAPITAL.sub(" ", type(error).__name__.removesuffix("Error")).lower()

@@ -138,6 +138,21 @@ def test_who_sends_too_large_a_head_slowly_can_read_why_it_is_refused() -> None:
     serving(test)
 
 
+def test_a_defect_that_escapes_shows_nothing_of_itself() -> None:
+    async def defective(*_: Any) -> None:
+        raise KeyError("hush")
+
+    async def test(server: Server) -> None:
+        server.worker.asgi = defective
+        reader, writer = await server.connect(HEAD + b"\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+        assert json.loads(body)["description"] == "An internal error of the broker."
+        writer.close()
+
+    serving(test)
+
+
 def test_not_too_many_of_those_who_were_refused_linger(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MAX_LINGERING", 3)
 
