@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,15 @@ LONGEST = (
     "test_histories.py",
 )
 """Modules that take most of a minute or more."""
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C mean the same in whatever the tests start, however they were started themselves.
+
+    What a script starts in the background ignores it, and hands that on to all its children.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
