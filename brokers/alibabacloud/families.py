@@ -109,7 +109,7 @@ RULES: Final = (
         r"DbossGeneralError",
         r"GeneralIns\..*",
         r"Database\.ConnectError",
-        r"Account\.(Add|Del|Update)Error",
+        r"Account\.(Del|Update)Error",
         r"SqlExcutionFailed",
         r"LockTimeout",
         r"InstanceConnectTimeoutFault",
@@ -134,6 +134,9 @@ RULES: Final = (
         r"InvalidParameter",
         actions="Describe.*",
     ),
+    # "Check your input value, or your input value may not satisfy the policy of the instance": that
+    # stays so; or it waits for a lock.
+    _rule(Kind.RETRY, "", f"{_LIST}; {_TERRAFORM}", r"Account\.AddError"),
     # Its message says whether that is for now, or because the account owns something.
     _rule(Kind.RETRY, "", _TERRAFORM, r"AccountActionForbidden"),
     _rule(Kind.RETRY, "the request has to be sent once more", _COMMON, r"SignatureNonceUsed"),

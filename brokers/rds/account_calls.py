@@ -187,7 +187,7 @@ class AccountCalls:
         try:
             self._cloud.call(request)
         except CloudError as error:
-            if error.kind not in {Kind.NOT_FOUND, Kind.FAILED, Kind.DENIED}:
+            if error.kind in {Kind.RETRY, Kind.THROTTLED, Kind.UNKNOWN}:
                 raise
 
     def delete_account(self, instance_id: str, name: str) -> None:

@@ -23,6 +23,8 @@ POLL_SECONDS: Final = 6.0
 """An account is usable after 2 to 10 seconds, a grant shown after 1 to 5: two looks, then one."""
 _FIRST_IS_PRIVILEGED: Final = "InvalidAccountType.Format"  # "The first account can't be normal"
 _ONE_IS_THERE: Final = "IncorrectAccountType"  # of which an instance can have one
+_PERHAPS_FOR_GOOD: Final = "Account.AddError"  # a lock is waited for, or a policy forbids it
+_TRIES_OF_IT: Final = 20  # polls, two minutes
 _PATIENCE: Final = 5  # so many polls until something that was asked for is asked for again
 _ROUNDS: Final = 3  # so often it is asked for, until it counts as refused
 _GRANTS: Final = 3  # so often a privilege is asked for that is not shown then
@@ -64,12 +66,26 @@ class Bind:
                 instance_id, name, password, accounts.marker(work.binding_id)
             )
         except CloudError as error:
-            if error.code == _FIRST_IS_PRIVILEGED:
+            privileged = engine_of(work).may_want_a_privileged_account
+            if privileged and error.code == _FIRST_IS_PRIVILEGED:
                 return self._create_first(work, instance_id, error)
+            if error.code == _PERHAPS_FOR_GOOD:
+                return self._refused(work, error)
             if error.kind is not Kind.EXISTS:
                 raise
             return self._exists(work, instance_id, name)
         return self._database_next(work)
+
+    def _refused(self, work: Work, error: CloudError) -> Step:
+        """Try again what may pass, but not for long, for it may not."""
+        since = float(work.state.get("refused_since", work.now))
+        if work.now - since > self._poll * _TRIES_OF_IT:
+            return Failed(reason=f"{error}. If a Password was chosen, choose a stronger one")
+        return InProgress(
+            description="The account is being created",
+            state={**work.state, "refused_since": since},
+            poll_after=self._poll,
+        )
 
     def _create_first(self, work: Work, instance_id: str, refusal: CloudError) -> Step:
         """Create the privileged account that the cloud wants to be the first one.

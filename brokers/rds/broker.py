@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,7 @@ from alibroker.brokers.rds.preflight import RdsPreflight
 from alibroker.brokers.rds.provision import Provision
 from alibroker.brokers.rds.retired import Retirement
 from alibroker.brokers.rds.setting_calls import SettingCalls
+from alibroker.brokers.rds.standstill import Standstill
 from alibroker.brokers.rds.switches import Switching
 from alibroker.brokers.rds.unbind import Unbind
 from alibroker.brokers.rds.update import Update
@@ -89,7 +90,8 @@ class RdsBroker:
         account_calls = AccountCalls(cloud)
         retirement = Retirement(account_calls)
         self._update = Update(calls, networks, extras, switching, settings, retirement, plans)
-        self._deprovision = Deprovision(calls, settings)
+        self._standstill = Standstill(calls)
+        self._deprovision = Deprovision(calls, self._standstill, settings)
         self._bind = Bind(calls, account_calls, retirement, settings)
         self._unbind = Unbind(calls, account_calls, retirement, settings)
         self._inventory = RdsInventory(calls, account_calls, retirement, settings, plans)
@@ -109,27 +111,40 @@ class RdsBroker:
     @ends_operation
     def provision(self, work: Work) -> Step:
         """Do the next step towards a running instance."""
-        return self._elsewhere(work) or self._provision.step(work)
+        return self._do(work, self._provision.step)
 
     @ends_operation
     def update(self, work: Work) -> Step:
         """Do the next step towards the changed instance."""
-        return self._elsewhere(work) or self._update.step(work)
+        return self._do(work, self._update.step)
 
     @ends_operation
     def deprovision(self, work: Work) -> Step:
         """Do the next step towards there being no instance."""
-        return self._elsewhere(work) or self._deprovision.step(work)
+        return self._do(work, self._deprovision.step)
 
     @ends_operation
     def bind(self, work: Work) -> Step:
         """Do the next step towards an account."""
-        return self._elsewhere(work) or self._bind.step(work)
+        return self._do(work, self._bind.step)
 
     @ends_operation
     def unbind(self, work: Work) -> Step:
         """Do the next step towards there being no account."""
-        return self._elsewhere(work) or self._unbind.step(work)
+        return self._do(work, self._unbind.step)
+
+    def _do(self, work: Work, step: Callable[[Work], Step]) -> Step:
+        """Do a step, unless the instance is out of reach, and end what nobody but a person can."""
+        elsewhere = self._elsewhere(work)
+        if elsewhere is not None:
+            return elsewhere
+        try:
+            return step(work)
+        except CloudError as error:
+            end = self._standstill.end(work, error)
+            if end is None:
+                raise
+            return end
 
     def _elsewhere(self, work: Work) -> Failed | None:
         """Return the end of an operation on an instance of another region.

@@ -60,6 +60,8 @@ class Engine:
     """Whether accounts can be locked (LockAccount). Such an engine refuses to delete an account on
     which objects of a database depend, and shows privileges with the database and not with the
     account (DescribeDatabases)."""
+    may_want_a_privileged_account: bool = False
+    """Whether the cloud may refuse all accounts until there is a privileged one (CreateAccount)."""
     has_security_groups: bool = True
     """Whether security groups of ECS can be let in (ModifySecurityGroupConfiguration)."""
     has_tls: bool = True
@@ -156,6 +158,7 @@ _ALL: Final = (
     Engine(
         name="SQLServer",
         scheme="sqlserver",
+        may_want_a_privileged_account=True,
         privileges={READ_WRITE: "ReadWrite", READ_ONLY: "ReadOnly", DDL: "DBOwner"},
         charset="SQL_Latin1_General_CP1_CI_AS",
         account_length=16,

@@ -9,6 +9,7 @@ RUNNING: Final = "Running"
 CHANGING: Final = "DBInstanceClassChanging"
 SECURING: Final = "SSL_MODIFYING"
 ENCRYPTING: Final = "TDE_MODIFYING"
+STOPPED: Final = "Stopped"
 DELETING: Final = "Deleting"
 RELEASED: Final = "Released"
 DELETING_STATUSES: Final = frozenset({DELETING, RELEASED})

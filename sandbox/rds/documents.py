@@ -134,11 +134,14 @@ class Instance(msgspec.Struct, frozen=True):
     tls: bool = False
     tde: bool = False
     time_zone: str = ""
+    stopped: bool = False
 
     def status(self, now: float) -> str:
         """Return the DBInstanceStatus."""
         if self.deleted_at:
             return "Deleting"
+        if self.stopped:
+            return "Stopped"
         if now < self.ready_at or self.server == "starting":
             return "Creating"
         return self.change.status if self.change else "Running"
