@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -58,6 +59,7 @@ class Catalog:
         self.document = msgspec.json.encode(
             {"services": list(filter(None, (_published(offering) for _, offering in offered)))}
         )
+        self.compressed = gzip.compress(self.document, mtime=0)
         self.etag = f'"{hashlib.sha256(self.document).hexdigest()[:32]}"'
 
     @property
