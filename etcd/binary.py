@@ -24,7 +24,7 @@ _TIMEOUT: Final = 10.0  # seconds; etcd prints its version in milliseconds
 _VERSION_LINE: Final = re.compile(r"^etcd Version: *(\S.*)$", re.MULTILINE)
 
 _DEBIAN: Final = (
-    "install it with `sudo apt-get install etcd-server etcd-client`, then "
+    "install it with `sudo apt-get install etcd-server`, then "
     "`sudo systemctl disable --now etcd`, as the broker starts its own "
     "(Debian 12, Ubuntu 24.04 or later; what older releases offer is refused)"
 )
@@ -32,7 +32,7 @@ _INSTALL: Final[Mapping[str, str]] = {
     "debian": _DEBIAN,
     "ubuntu": _DEBIAN,
     "fedora": "install it with `sudo dnf install etcd`",
-    "alpine": "install it with `sudo apk add etcd etcd-ctl` (repository: community)",
+    "alpine": "install it with `sudo apk add etcd` (repository: community)",
     "darwin": "install it with `brew install etcd`",
 }
 _REMEDY: Final = "`make etcd` looks for a better one; the page docs/etcd.md says how else to get it"
@@ -124,7 +124,10 @@ def _locate(environment: Mapping[str, str]) -> Path:
         own = str(Path(sys.prefix) / "bin")
         found = shutil.which("etcd", path=os.pathsep.join([own, environment.get("PATH", "")]))
         if found is None:
-            raise EtcdNotFoundError(f"etcd was not found on PATH; {install_hint()}")
+            raise EtcdNotFoundError(
+                f"etcd was found neither in {own} nor on PATH; `make etcd` gets one, "
+                f"or {install_hint()}"
+            )
     return Path(found).absolute()
 
 

@@ -146,7 +146,7 @@ def test_who_lacks_etcd_is_told_how_to_install_it(
 @pytest.mark.usefixtures("environment_without_etcd")
 def test_on_a_mac_homebrew_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    with pytest.raises(EtcdNotFoundError, match="brew install etcd"):
+    with pytest.raises(EtcdNotFoundError, match=r"make etcd.*brew install etcd"):
         binary.find({"PATH": str(tmp_path)})
 
 
