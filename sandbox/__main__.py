@@ -118,7 +118,7 @@ def _loopback(_context: click.Context, _option: click.Parameter, value: str) -> 
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="SANDBOX_JOURNAL",
     show_envvar=True,
-    help="A file to append a line to for each different RPC call: what was asked, without secrets.",
+    help="A file to append a line to for each different call: what was asked, without secrets.",
 )
 @click.option("--verbose", "-v", is_flag=True, help="Log a line for each call to stderr.")
 def main(  # noqa: PLR0913 - the options of a command

@@ -16,6 +16,7 @@ from alibroker.sandbox.body import Body, DisconnectedError
 from alibroker.sandbox.counters import Counters
 from alibroker.sandbox.errors import ApiError
 from alibroker.sandbox.faults import ConnectionLostError, Fault, Faults, strike
+from alibroker.sandbox.journal import kinds
 from alibroker.sandbox.nonces import Nonces
 from alibroker.sandbox.oss import hosts, routing
 from alibroker.sandbox.oss import protocol as oss
@@ -44,7 +45,7 @@ class Target:
     """What a request calls: for counters, faults and limits, and how to refuse or do it.
 
     Attributes:
-        parameters: Of an RPC call, for the journal.
+        parameters: For the journal.
     """
 
     product: str
@@ -136,11 +137,13 @@ class Application:
 
     def _oss_target(self, request: Request, body: Body) -> Target:
         operation = routing.find(request)
+        name = operation.name if operation else "unknown"
         return Target(
             "oss",
-            operation.name if operation else "unknown",
+            name,
             lambda error: oss.refuse(self.cloud, request, error),
             lambda: oss.answer(self.cloud, request, body),
+            {"Action": name, **kinds(request)} if self._journal is not None else None,
         )
 
     async def _call(self, target: Target) -> Response:

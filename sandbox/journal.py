@@ -1,14 +1,17 @@
-"""A file that tells what the RPC APIs were asked, and what their answers looked like.
+"""A file that tells what the APIs were asked, and what their answers looked like.
 
 Each different call is a line of JSON, written before it is answered, so that who has the answer
 finds the line. It has no secrets: values of passwords and tokens are left out, and of an answer it
-says the names and types of its fields.
+says the names and types of its fields. Of calls to OSS it has no values at all.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import msgspec
 
@@ -16,10 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from alibroker.sandbox.wire import Response
+    from alibroker.sandbox.wire import Request, Response
 
 # What is different in each call, and says nothing about it.
 _PROTOCOL = frozenset(["Signature", "SignatureNonce", "Timestamp", "AccessKeyId"])
+_SIGNED = re.compile(
+    r"x-oss-(signature.*|credential|date|expires|additional-headers|content-sha256|security-token)"
+    r"|OSSAccessKeyId|Signature|Expires|security-token"
+)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _HIDDEN = ("Password", "PassWord", "SecurityToken", "OIDCToken", "Secret")
 
 
@@ -41,11 +49,15 @@ class Journal:
         """Note a call, unless one just like it has been noted.
 
         Args:
-            product: rds, ram, sts, vpc, or unknown.
-            parameters: Query and form together, and the action.
+            product: rds, ram, sts, vpc, oss, or unknown.
+            parameters: Query and form together, and the action; of OSS those of `kinds`.
             code: OK, an error code, or what a fault made of the call.
             response: What came of it, if anything; its body is read only if the code is OK.
         """
+        answer: Any = None
+        if response is not None and code == "OK":
+            is_oss = product == "oss"
+            answer = outline(response) if is_oss else shape(msgspec.json.decode(response.body))
         line = msgspec.json.encode(
             {
                 "product": product,
@@ -56,9 +68,7 @@ class Journal:
                     if name not in _PROTOCOL
                 },
                 "code": code,
-                "answer": shape(msgspec.json.decode(response.body))
-                if response is not None and code == "OK"
-                else None,
+                "answer": answer,
             }
         )
         # By its hash, since a sandbox that runs for days sees many.
@@ -84,3 +94,52 @@ def shape(value: Any) -> Any:
                 found.append(one)
         return found
     return "null" if value is None else type(value).__name__
+
+
+def kinds(request: Request) -> dict[str, str]:
+    """Return what a call to OSS says beside its path and body, with a sample of each one's kind.
+
+    Those are the query and the headers of OSS, without what belongs to the signature.
+    """
+    headers = {name: one for name, one in request.headers.items() if name.startswith("x-oss-")}
+    return {
+        name: _sample(value)
+        for name, value in {**request.arguments, **headers}.items()
+        if not _SIGNED.fullmatch(name)
+    }
+
+
+def outline(response: Response) -> str | None:
+    """Return an answer's XML with samples for its texts, and alike elements at most twice.
+
+    Returns None for other answers, and for XML that no parser takes: some names of objects are so.
+    """
+    if ("content-type", "application/xml") not in response.headers or response.files:
+        return None
+    try:
+        root = ET.fromstring(response.body)  # noqa: S314 - our own
+    except ET.ParseError:
+        return None
+    return ET.tostring(_outlined(root), encoding="unicode")
+
+
+def _outlined(element: ET.Element) -> ET.Element:
+    made = ET.Element(element.tag)
+    seen: Counter[bytes] = Counter()
+    for child in element:
+        inner = _outlined(child)
+        text = ET.tostring(inner)
+        seen[text] += 1
+        if seen[text] <= 2:  # noqa: PLR2004 - two tell that there can be many
+            made.append(inner)
+    if not len(element):
+        made.text = _sample(element.text or "")
+    return made
+
+
+def _sample(text: str) -> str:
+    if text in ("", "true", "false"):
+        return text
+    if re.fullmatch(r"-?\d+", text):
+        return "1"
+    return "2000-01-01T00:00:00.000Z" if _TIME.fullmatch(text) else "x"

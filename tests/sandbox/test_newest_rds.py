@@ -243,3 +243,8 @@ def test_what_is_sold_where_is_told(sandbox: Any) -> None:
     assert "mysql.n2.medium.2c" in names
     priced = rds.call("ListClasses", **REGION, CommodityCode="bards", OrderType="BUY")["Items"]
     assert names <= {one["ClassCode"] for one in priced}
+    order = {"DBInstanceClass": "mysql.n2.medium.2c", "DBInstanceStorage": 20, "Quantity": 1}
+    kind = {"CommodityCode": "bards", "OrderType": "BUY", "PayType": "Postpaid"}
+    price = rds.call("DescribePrice", **asked, **order, **kind)["PriceInfo"]
+    assert price["TradePrice"] == price["OriginalPrice"] - price["DiscountPrice"] > 0
+    assert price["Currency"] == "CNY"

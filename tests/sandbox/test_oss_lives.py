@@ -5,6 +5,7 @@ The newer client reads strictly: an element of an answer that its models do not 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,12 @@ from oss_hands import Origin, Oss2, OssV2, Rule
 TAGS = {"broker": "a b+c", "empty": "", "täg": "\u4e2d"}
 RULE = Rule("one", "logs/", 30, 10, 3, 7)
 ORIGIN = Origin(["https://a.example", "*.b.example"], ["GET", "PUT"], ["x-*"], ["etag"], 600)
+STATEMENT = {
+    "Effect": "Deny",
+    "Action": ["oss:PutObject"],
+    "Principal": ["1"],
+    "Resource": ["acs:oss:*:*:*"],
+}
 ODD_KEYS = [
     "a/b c+d&e=f%20g.txt",
     "\u4e2d\u6587/ä\u0301\U0001f600",
@@ -58,6 +65,9 @@ def test_what_is_set_on_a_bucket_is_read_back(pair: Pair) -> None:
             "rule": RULE,
             "origin": ORIGIN,
         }
+    policy = json.dumps({"Version": "1", "Statement": [STATEMENT]})
+    writer.set_policy(policy)
+    assert reader.policy() == policy
     writer.unset()
     for one in pair:
         assert one.bare() == {
@@ -76,6 +86,8 @@ def test_objects_of_any_name_are_written_listed_and_deleted(pair: Pair) -> None:
         writer.put(key, key.encode())
     assert writer.keys() == reader.keys() == sorted(ODD_KEYS, key=str.encode)
     assert [reader.get(key) for key in ODD_KEYS] == [key.encode() for key in ODD_KEYS]
+    writer.tag(ODD_KEYS[2], TAGS)
+    assert reader.tags(ODD_KEYS[2]) == TAGS
     writer.delete(ODD_KEYS[0])
     reader.delete(ODD_KEYS[1])
     left = writer.versions()

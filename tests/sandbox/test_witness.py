@@ -6,10 +6,14 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import alibabacloud_oss_v2 as oss_v2
+import oss_models
 import pytest
 import vendor_models
 from strict_xml import faults
 from witness import check_answer, check_request, check_values
+
+from alibroker.sandbox.journal import outline
+from alibroker.sandbox.wire import Response
 
 GRANT = {"DBInstanceId": "rm-1", "AccountName": "a", "DBName": "d"}
 POLICY = {"PolicyName": "p", "PolicyDocument": "{}"}
@@ -81,6 +85,41 @@ def test_the_texts_of_an_answer_are_judged() -> None:
 def test_an_answer_of_oss_is_judged(text: str, words: list[str]) -> None:
     root = ET.fromstring(f"<Bucket>{text}</Bucket>")  # noqa: S314 - our own text
     assert list(faults(root, oss_v2.models.bucket_basic.BucketInfo())) == words
+
+
+@pytest.mark.parametrize(
+    ("action", "parameters", "answer", "words"),
+    [
+        ("ListObjectsV2", {"list-type": "1", "max-keys": "1", "prefix": "x"}, None, ""),
+        ("ListObjectsV2", {"max-keys": "x"}, None, "max-keys is a whole number"),
+        ("ListObjectsV2", {"size": "1"}, None, "size is not a parameter"),
+        ("PutObject", {"x-oss-meta-who": "x", "x-oss-object-acl": "x"}, None, ""),
+        ("PutObject", {"x-oss-colour": "x"}, None, "x-oss-colour is not a parameter"),
+        ("CopyObject", {"x-oss-copy-source": "x"}, None, ""),
+        ("GetBucketTagging", {"tagging": ""}, "<Tagging/>", ""),
+        ("GetBucketTagging", {}, "<Tags/>", "the answer is Tags, not Tagging"),
+        ("GetBucketStat", {}, "<BucketStat><Storage>x</Storage></BucketStat>", "Storage is x"),
+        ("PutBucket", {}, "<Made/>", "of which nothing is read"),
+        ("MakeCoffee", {}, None, "no such operation"),
+    ],
+)
+def test_a_call_to_oss_is_judged(
+    action: str, parameters: dict[str, str], answer: str | None, words: str
+) -> None:
+    found = oss_models.check(action, parameters, answer)
+    assert any(words in one for one in found) if words else not found, found
+
+
+def test_an_answer_of_oss_is_outlined() -> None:
+    items = "<Key>a</Key><Size>12</Size>"
+    body = f"<All><At>2026-01-02T03:04:05.000Z</At>{items * 3}<On>true</On><None/></All>"
+    headers = [("content-type", "application/xml")]
+    assert outline(Response(200, body.encode(), headers)) == (
+        "<All><At>2000-01-01T00:00:00.000Z</At><Key>x</Key><Size>1</Size><Key>x</Key>"
+        "<Size>1</Size><On>true</On><None /></All>"
+    )
+    assert outline(Response(200, b"<Key>\x01</Key>", headers)) is None
+    assert outline(Response(200, b"<Key/>", [("content-type", "text/plain")])) is None
 
 
 def test_what_stands_in_the_vendor_s_comments_is_read() -> None:

@@ -54,10 +54,7 @@ class Oss2:
         return [(one.name, one.storage_class) for one in found]
 
     def configure(self, tags: dict[str, str], rule: Rule, origin: Origin) -> None:
-        tagging = models.TaggingRule()
-        for key, value in tags.items():
-            tagging.add(key, value)
-        self._bucket.put_bucket_tagging(models.Tagging(tagging))
+        self._bucket.put_bucket_tagging(_tagging(tags))
         self._bucket.put_bucket_versioning(models.BucketVersioningConfig("Enabled"))
         self._bucket.put_bucket_encryption(models.ServerSideEncryptionRule("KMS", "key-1"))
         self._bucket.put_bucket_public_access_block(True)
@@ -125,7 +122,7 @@ class Oss2:
         self._bucket.delete_bucket_cors()
         self._bucket.delete_bucket_encryption()
         self._bucket.delete_bucket_tagging()
-        self._bucket.put_bucket_public_access_block(False)
+        self._bucket.delete_bucket_public_access_block()
         self._bucket.put_bucket_versioning(models.BucketVersioningConfig("Suspended"))
 
     def bare(self) -> Settings:
@@ -144,6 +141,19 @@ class Oss2:
     def get(self, key: str) -> bytes:
         content: bytes = self._bucket.get_object(key).read()
         return content
+
+    def tag(self, key: str, tags: dict[str, str]) -> None:
+        self._bucket.put_object_tagging(key, _tagging(tags))
+
+    def tags(self, key: str) -> dict[str, str]:
+        found: dict[str, str] = self._bucket.get_object_tagging(key).tag_set.tagging_rule
+        return found
+
+    def set_policy(self, text: str) -> None:
+        self._bucket.put_bucket_policy(text)
+
+    def policy(self) -> str:
+        return str(self._bucket.get_bucket_policy().policy)
 
     def delete(self, key: str) -> None:
         self._bucket.delete_object(key)
@@ -193,6 +203,13 @@ class Oss2:
         self._bucket.delete_bucket()
 
 
+def _tagging(tags: dict[str, str]) -> models.Tagging:
+    rule = models.TaggingRule()
+    for key, value in tags.items():
+        rule.add(key, value)
+    return models.Tagging(rule)
+
+
 class OssV2:
     """alibabacloud_oss_v2, the newest client."""
 
@@ -214,8 +231,7 @@ class OssV2:
         return [(one.name, one.storage_class) for one in found or []]
 
     def configure(self, tags: dict[str, str], rule: Rule, origin: Origin) -> None:
-        listed = [oss_v2.Tag(key=key, value=value) for key, value in tags.items()]
-        self._call("put_bucket_tags", tagging=oss_v2.Tagging(tag_set=oss_v2.TagSet(tags=listed)))
+        self._call("put_bucket_tags", tagging=_tagging_v2(tags))
         self._version("Enabled")
         default = oss_v2.ApplyServerSideEncryptionByDefault(
             sse_algorithm="KMS", kms_master_key_id="key-1"
@@ -226,7 +242,8 @@ class OssV2:
                 apply_server_side_encryption_by_default=default
             ),
         )
-        self._block(on=True)
+        wanted = oss_v2.PublicAccessBlockConfiguration(block_public_access=True)
+        self._call("put_bucket_public_access_block", public_access_block_configuration=wanted)
         made = oss_v2.LifecycleRule(
             id=rule.name,
             prefix=rule.prefix,
@@ -257,10 +274,6 @@ class OssV2:
     def _version(self, status: str) -> None:
         wanted = oss_v2.VersioningConfiguration(status=status)
         self._call("put_bucket_versioning", versioning_configuration=wanted)
-
-    def _block(self, *, on: bool) -> None:
-        wanted = oss_v2.PublicAccessBlockConfiguration(block_public_access=on)
-        self._call("put_bucket_public_access_block", public_access_block_configuration=wanted)
 
     def _blocked(self) -> bool:
         answer = self._call("get_bucket_public_access_block")
@@ -305,9 +318,8 @@ class OssV2:
         }
 
     def unset(self) -> None:
-        for what in ("lifecycle", "cors", "encryption", "tags"):
+        for what in ("lifecycle", "cors", "encryption", "tags", "public_access_block"):
             self._call(f"delete_bucket_{what}")
-        self._block(on=False)
         self._version("Suspended")
 
     def bare(self) -> Settings:
@@ -326,6 +338,20 @@ class OssV2:
     def get(self, key: str) -> bytes:
         content: bytes = self._call("get_object", key=key).body.content
         return content
+
+    def tag(self, key: str, tags: dict[str, str]) -> None:
+        self._call("put_object_tagging", key=key, tagging=_tagging_v2(tags))
+
+    def tags(self, key: str) -> dict[str, str]:
+        found = self._call("get_object_tagging", key=key).tag_set.tags
+        return {one.key: one.value or "" for one in found}
+
+    def set_policy(self, text: str) -> None:
+        self._call("put_bucket_policy", body=text)
+
+    def policy(self) -> str:
+        body: str | bytes = self._call("get_bucket_policy").body
+        return body if isinstance(body, str) else body.decode()
 
     def delete(self, key: str) -> None:
         self._call("delete_object", key=key)
@@ -376,3 +402,8 @@ class OssV2:
 
     def remove(self) -> None:
         self._call("delete_bucket")
+
+
+def _tagging_v2(tags: dict[str, str]) -> oss_v2.Tagging:
+    listed = [oss_v2.Tag(key=key, value=value) for key, value in tags.items()]
+    return oss_v2.Tagging(tag_set=oss_v2.TagSet(tags=listed))

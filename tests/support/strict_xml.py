@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -47,6 +48,8 @@ def faults(root: Element, into: Any) -> Iterator[str]:
             if kind.strip("[]").islower() and len(element):
                 yield f"{path} has elements in it"
             if kind == "bool" and element.text not in ("true", "false"):
+                yield f"{path} is {element.text}"
+            if kind == "int" and not re.fullmatch(r"(-?\d+)?", element.text or ""):
                 yield f"{path} is {element.text}"
 
 

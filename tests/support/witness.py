@@ -8,12 +8,14 @@ the answer. Requests that a sandbox has refused are not judged where a test send
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import disagreements
 import vendor_models
@@ -30,6 +32,9 @@ _TYPES = {"str": "str", "int": "int", "float": "float", "bool": "bool"}
 def judge(line: Mapping[str, Any], *, refusals: bool = False) -> list[str]:
     """Return what is wrong with a line of the journal, but for known disagreements."""
     product, action, code = line["product"], line["action"], line["code"]
+    if product == "oss":
+        wrong = _check_oss(line) if code == "OK" else []
+        return [one for one in wrong if one not in disagreements.KNOWN]
     if product == "unknown":
         return [] if refusals else [f"{action}: of no product that is known here"]
     wrong: list[str] = []
@@ -38,6 +43,13 @@ def judge(line: Mapping[str, Any], *, refusals: bool = False) -> list[str]:
     if line["answer"] is not None:
         wrong += check_answer(product, action, line["answer"])
     return [one for one in wrong if one not in disagreements.KNOWN]
+
+
+def _check_oss(line: Mapping[str, Any]) -> list[str]:
+    # Imported when first wanted: not every run asks OSS, and the client is large.
+    check = importlib.import_module("oss_models").check
+    found: list[str] = check(line["action"], line["parameters"], line["answer"])
+    return found
 
 
 def check_request(product: str, action: str, parameters: Mapping[str, str]) -> list[str]:
@@ -186,8 +198,22 @@ def _counted(text: str) -> tuple[Action, frozenset[str], frozenset[str]] | None:
     if line["code"] != "OK" or line["product"] == "unknown":
         return None
     names = {name.partition(".")[0] for name in line["parameters"]} - _COMMON
-    fields = frozenset(paths(line["answer"]))
+    if line["product"] == "oss":
+        root = ET.fromstring(line["answer"] or "<Nothing/>")  # noqa: S314 - of the sandbox
+        fields = frozenset(paths(_tree(root)))
+    else:
+        fields = frozenset(paths(line["answer"]))
     return (line["product"], line["action"]), frozenset(names), fields
+
+
+def _tree(element: ET.Element) -> Any:
+    """Return elements as objects with lists, their texts as true."""
+    if not len(element):
+        return True
+    found: dict[str, list[Any]] = {}
+    for child in element:
+        found.setdefault(child.tag, []).append(_tree(child))
+    return found
 
 
 class Witness:

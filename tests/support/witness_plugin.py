@@ -200,4 +200,7 @@ def _sandbox_actions() -> set[broker_calls.Action]:
             ("vpc", "VPC"),
         )
     )
-    return {(one.name, action) for one in products for action in one.actions}
+    routes = importlib.import_module("alibroker.sandbox.oss.routing")._ROUTES
+    return {(one.name, action) for one in products for action in one.actions} | {
+        ("oss", operation.name) for operation in routes.values()
+    }
