@@ -26,8 +26,8 @@ from alibroker.brokers.rds.plans import plan_faults
 from alibroker.brokers.rds.preflight import RdsPreflight
 from alibroker.brokers.rds.provision import Provision
 from alibroker.brokers.rds.retired import Retirement
+from alibroker.brokers.rds.second_look import SecondLook
 from alibroker.brokers.rds.setting_calls import SettingCalls
-from alibroker.brokers.rds.standstill import Standstill
 from alibroker.brokers.rds.switches import Switching
 from alibroker.brokers.rds.unbind import Unbind
 from alibroker.brokers.rds.update import Update
@@ -90,8 +90,8 @@ class RdsBroker:
         account_calls = AccountCalls(cloud)
         retirement = Retirement(account_calls)
         self._update = Update(calls, networks, extras, switching, settings, retirement, plans)
-        self._standstill = Standstill(calls)
-        self._deprovision = Deprovision(calls, self._standstill, settings)
+        self._second_look = SecondLook(calls)
+        self._deprovision = Deprovision(calls, self._second_look, settings)
         self._bind = Bind(calls, account_calls, retirement, settings)
         self._unbind = Unbind(calls, account_calls, retirement, settings)
         self._inventory = RdsInventory(calls, account_calls, retirement, settings, plans)
@@ -141,7 +141,7 @@ class RdsBroker:
         try:
             return step(work)
         except CloudError as error:
-            end = self._standstill.end(work, error)
+            end = self._second_look.end(work, error)
             if end is None:
                 raise
             return end

@@ -9,7 +9,7 @@ from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import InProgress, Step, Succeeded, Work
 from alibroker.brokers.rds.calls import Item, RdsCalls
 from alibroker.brokers.rds.marks import bought_for, seconds
-from alibroker.brokers.rds.standstill import Standstill
+from alibroker.brokers.rds.second_look import SecondLook
 from alibroker.brokers.rds.status import CREATING, DELETING, GONE, RELEASED
 
 _SKEW: Final = 900.0  # seconds, as far as the clocks of broker and cloud can be apart
@@ -18,9 +18,9 @@ _SKEW: Final = 900.0  # seconds, as far as the clocks of broker and cloud can be
 class Deprovision:
     """Leaves nothing behind, whatever state provision reached."""
 
-    def __init__(self, calls: RdsCalls, standstill: Standstill, settings: CloudSettings) -> None:
+    def __init__(self, calls: RdsCalls, second_look: SecondLook, settings: CloudSettings) -> None:
         self._calls = calls
-        self._standstill = standstill
+        self._second_look = second_look
         self._settings = settings
 
     def step(self, work: Work) -> Step:
@@ -69,7 +69,7 @@ class Deprovision:
             if error.kind is Kind.NOT_FOUND:
                 return self._not_found(work)
             if error.kind is Kind.RETRY:
-                end = self._standstill.end(work, error)
+                end = self._second_look.end(work, error)
                 return end or self._in_progress(
                     work,
                     "The database will be deleted when it is no longer busy",

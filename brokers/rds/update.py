@@ -33,7 +33,7 @@ from alibroker.brokers.rds.networks import Networks
 from alibroker.brokers.rds.order import Order, order_fault, read_order
 from alibroker.brokers.rds.plans import engine_of
 from alibroker.brokers.rds.retired import Retirement
-from alibroker.brokers.rds.standstill import REASON as STANDSTILL
+from alibroker.brokers.rds.second_look import STANDS_STILL
 from alibroker.brokers.rds.status import CHANGING, DELETING_STATUSES, RUNNING, STOPPED
 from alibroker.brokers.rds.switches import Switching, to_turn
 
@@ -210,7 +210,7 @@ class Update:
             return Failed(reason=_GONE, instance_usable=False)
         attempts = int(work.state.get("attempts", 0))
         if status == STOPPED:
-            return self._revert(work, STANDSTILL, repeatable=True)
+            return self._revert(work, STANDS_STILL, repeatable=True)
         if status != RUNNING:
             return self._wait(work, status, f"The database is being changed ({status})")
         if _is(item, wanted, previous):

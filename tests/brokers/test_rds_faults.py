@@ -125,7 +125,7 @@ OWN: Final[dict[str, dict[str, str | None]]] = {
         "InvalidDBName.Malformed": "InvalidDBName.Malformed",
         "InvalidCharacterSetName.Format": "InvalidCharacterSetName.Format",
         "DatabaseLimitExceeded": "limit",
-        "InvalidDBInstanceName.NotFound": "InvalidDBInstanceName.NotFound",
+        "InvalidDBInstanceName.NotFound": LATER,
     },
     "CreateAccount": {
         **_ACCOUNTS,
@@ -138,7 +138,7 @@ OWN: Final[dict[str, dict[str, str | None]]] = {
         "InvalidAccountType.Format": "InvalidAccountType.Format",
         "IncorrectAccountType": "IncorrectAccountType",
         "AccountLimitExceeded": "limit",
-        "InvalidDBInstanceName.NotFound": "InvalidDBInstanceName.NotFound",
+        "InvalidDBInstanceName.NotFound": LATER,
     },
     "DescribeAccounts": {
         "InvalidDBInstanceStatus.NotSupport": LATER,

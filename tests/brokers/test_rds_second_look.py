@@ -1,10 +1,11 @@
-"""What the cloud calls busy although only a person can end it ends the operation."""
+"""What the cloud says of an instance is held against the instance: busy, or not there at all."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import eventually
 
 from alibroker.brokers.alibabacloud.client import common_request
 from alibroker.brokers.api import Failed, Succeeded
@@ -63,6 +64,42 @@ def test_a_busy_instance_is_waited_for(rds: Drive, sandbox: Sandbox) -> None:
     assert isinstance(driver.bind("i", "b").end, Succeeded)
     driver.unbind("i", "b")
     driver.deprovision("i")
+
+
+@pytest.mark.parametrize("code", ["InvalidDBInstanceName.NotFound", "Forbidden.InstanceNotFound"])
+@pytest.mark.parametrize(
+    "action", ["CreateAccount", "CreateDatabase", "DescribeAccounts", "GrantAccountPrivilege"]
+)
+def test_an_instance_that_single_actions_do_not_find_is_there(
+    rds: Drive, sandbox: Sandbox, action: str, code: str
+) -> None:
+    driver = rds()
+    driver.provision("i", PLAN)
+    sandbox.fault(action, "error", code=code, status=404, times=2)
+    assert isinstance(driver.bind("i", "b").end, Succeeded)
+    driver.unbind("i", "b")
+    driver.deprovision("i")
+
+
+def test_a_new_instance_that_cannot_be_set_up_yet_is_not_given_up(
+    rds: Drive, sandbox: Sandbox
+) -> None:
+    driver = rds()
+    code = "InvalidDBInstanceName.NotFound"
+    sandbox.fault("ModifyBackupPolicy", "error", code=code, status=404, times=2)
+    assert isinstance(driver.provision("i", PLAN, BackupRetentionDays=30).end, Succeeded)
+    driver.deprovision("i")
+
+
+def test_an_instance_that_is_gone_ends_a_bind(rds: Drive, sandbox: Sandbox) -> None:
+    driver = rds()
+    driver.provision("i", PLAN)
+    turn(driver, sandbox, "DeleteDBInstance")
+    eventually(lambda: sandbox.databases == [])
+    end = driver.bind("i", "b").end
+    assert isinstance(end, Failed)
+    assert "NotFound" in end.reason
+    assert isinstance(driver.deprovision("i").end, Succeeded)
 
 
 def test_an_account_that_a_policy_forbids_is_not_asked_for_until_the_deadline(
