@@ -99,17 +99,17 @@ class Removal:
                 raise
             if not work.resource.get(CREATED) or _deletion(work) is not Deletion.DELETE:
                 return Failed(reason=f"{error.message}, {_OR_ELSE}")
-            return self._begin_to_empty(work, bucket)
+            return emptying.begin() if self._is_marked(work, bucket) else Failed(reason=_NOT_OURS)
         return self._absent(work, was_there=True)
 
-    def _begin_to_empty(self, work: Work, bucket: BucketCalls) -> Step:
-        tags = bucket.tags()
-        if not self._names.instance_tags(work).items() <= tags.items():
-            return Failed(reason=_NOT_OURS)
-        return emptying.begin()
+    def _is_marked(self, work: Work, bucket: BucketCalls) -> bool:
+        return self._names.instance_tags(work).items() <= bucket.tags().items()
 
     def _empty(self, work: Work, bucket: BucketCalls) -> Step:
+        """Delete a page, if the bucket is still ours: its tags also stop what was not meant."""
         try:
+            if not self._is_marked(work, bucket):
+                return Failed(reason=_NOT_OURS)
             step = emptying.empty(work.state, bucket, self._settings.poll_interval)
         except CloudError as error:
             if error.kind is not Kind.NOT_FOUND:

@@ -157,6 +157,26 @@ def test_a_bucket_with_other_tags_is_not_emptied(
     assert sandbox.empty
 
 
+def test_emptying_stops_when_the_tags_are_taken_away(
+    oss: Drive, sandbox: Sandbox, owner: Owner
+) -> None:
+    driver = oss()
+    driver.provision("i", PLAN, DeletionPolicy="delete")
+    bucket = owner(driver, "i")
+    fill(sandbox, bucket, objects=2500)
+    operation = Operation(OperationKind.DEPROVISION, "i")
+    driver.run([operation], steps=2)
+    tags = bucket.get_bucket_tagging()
+    bucket.delete_bucket_tagging()
+    driver.run([operation])
+    assert isinstance(operation.end, Failed)
+    assert "tags" in operation.end.reason
+    assert [one["objects"] for one in sandbox.buckets] == [1500]
+    bucket.put_bucket_tagging(tags)
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.empty
+
+
 def test_a_bucket_is_kept_where_that_was_asked_for(
     oss: Drive, sandbox: Sandbox, owner: Owner
 ) -> None:
