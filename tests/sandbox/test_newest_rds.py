@@ -128,6 +128,11 @@ def test_an_instance_is_ordered_changed_and_deleted(
     life.rds.call("UntagResources", **REGION, **life.resource, TagKey=["empty"])
     assert life.tags == {"broker": ODD, "more": "1"}
 
+    if engine != "MariaDB":
+        life.call("StopDBInstance")
+        eventually(lambda: life.attribute["DBInstanceStatus"] == "Stopped")
+        life.call("StartDBInstance")
+        eventually(lambda: life.attribute["DBInstanceStatus"] == "Running")
     life.call("ModifyDBInstanceDeletionProtection", DeletionProtection=True)
     assert life.attribute["DeletionProtection"] is True
     assert life.refusal("DeleteDBInstance") == "OperationDenied.DeletionProtection"

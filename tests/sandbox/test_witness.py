@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import alibabacloud_oss_v2 as oss_v2
+import broker_calls
 import oss_models
 import pytest
 import vendor_models
 from strict_xml import faults
 from witness import check_answer, check_request, check_values
+from witness_plugin import Court
 
 from alibroker.sandbox.journal import outline
 from alibroker.sandbox.wire import Response
@@ -143,3 +147,33 @@ def test_a_journal_has_no_secrets(start: Any, tmp_path: Any) -> None:
     assert '"AccountPassword":"***"' in text
     assert "Aa1!*xyz" not in text
     assert '"answer":{"RequestId":"str"}' in text
+
+
+def test_what_was_never_witnessed_is_told_over_processes(tmp_path: Path) -> None:
+    worker, controller = Court(tmp_path / "none"), Court(tmp_path / "none")
+    worker.whole = {"sandbox", "brokers"}
+    worker.witness.judged.add(("rds", "DescribeRegions"), ["RegionId"], ["/Regions"])
+    worker.brokers.answered.add(("rds", "DescribeRegions"), (), ["/Regions"])
+    worker.brokers.read.add(("rds", "DescribeRegions"), (), ["/Regions"])
+    controller.merge(json.loads(json.dumps(worker.dump())))
+    controller.close()
+    missing = set(controller.missing)
+    assert {
+        "the sandbox never answered CreateDBInstance of rds",
+        "the sandbox never answered PutBucket of oss",
+        "CreateDBInstance of rds was never answered",
+        "brokers/rds never read DBInstanceAttribute",
+    } <= missing
+    assert not missing & {
+        "the sandbox never answered DescribeRegions of rds",
+        "DescribeRegions of rds was never answered",
+        "brokers/rds never read Regions",
+    }
+    (line,) = controller.lines()
+    assert f"1 of {len(broker_calls.actions())} actions" in line
+
+
+def test_a_part_of_the_tests_misses_nothing(tmp_path: Path) -> None:
+    court = Court(tmp_path / "none")
+    court.close()
+    assert court.missing == []

@@ -1,7 +1,8 @@
 """Lets the witness judge what each test has sent to sandboxes, and was answered.
 
-At the end it says how much that was. Where all tests of the brokers, or all of the sandbox, were
-run and passed, what they never sent, read or answered, though the code can, is a failure.
+At the end it says how much that was. Where all tests of the brokers were run and passed, what was
+never sent or read, though their code can, is a failure; where all of the sandbox were run as well,
+so is what it never answered.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Court:
         """See what is missing."""
         if "brokers" in self.whole:
             self.missing += self.brokers.missing()
-        if "sandbox" in self.whole:
+        if {"brokers", "sandbox"} <= self.whole:
             answered = self.witness.judged.parameters
             self.missing += (
                 f"the sandbox never answered {action} of {product}"
