@@ -11,8 +11,10 @@ import re
 import signal
 import sys
 import traceback
+from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
+from ssl import SSLContext
 from typing import Any, ClassVar, Final
 from urllib.parse import unquote_to_bytes
 
@@ -24,6 +26,7 @@ from gunicorn.workers import gasgi
 
 from alibroker.http.descriptors import most_connections
 from alibroker.http.errors import error_name, phrase
+from alibroker.http.handshakes import Handshake
 from alibroker.http.logs import Seldom
 from alibroker.http.memory import Freed
 
@@ -44,8 +47,6 @@ LINGER: Final = 1.0
 """Seconds for which one who was refused is listened to: a reset could overtake the answer."""
 MAX_LINGERING: Final = 64
 """Connections that linger at once; with TLS each has buffers for all that was sent."""
-SHUTDOWN_TIMEOUT: Final = 2.0
-"""Seconds for which the other side of TLS is waited for at the end."""
 
 _ABSOLUTE = re.compile(rb"https?://[^/?#@]+(/.*)?", re.IGNORECASE)
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -284,10 +285,19 @@ def bound_connections(worker: Any) -> None:
     phrases = {status.value: phrase(status) for status in HTTPStatus}
     protocol._REASON_PHRASES.update(phrases)  # noqa: SLF001 - no public name reaches it
     worker.loop.add_signal_handler(signal.SIGTERM, _stop, worker)
-    # gunicorn lets asyncio choose: 100 connections that wait, and a minute for a handshake.
-    worker.loop.create_server = partial(
-        worker.loop.create_server,
-        backlog=worker.cfg.backlog,
-        ssl_handshake_timeout=HEADER_TIMEOUT if worker.cfg.is_ssl else None,
-        ssl_shutdown_timeout=SHUTDOWN_TIMEOUT if worker.cfg.is_ssl else None,
-    )
+    worker.loop.create_server = partial(_create_server, worker, worker.loop.create_server)
+
+
+def _create_server(
+    worker: Any,
+    create_server: Callable[..., Awaitable[Any]],
+    factory: Callable[[], asyncio.Protocol],
+    *,
+    ssl: SSLContext | None = None,
+    **options: Any,
+) -> Awaitable[Any]:
+    """Listen; gunicorn would let 100 connections wait, and bound no handshakes."""
+    if ssl is not None:
+        ended = partial(BoundedProtocol.freed.one_ended, worker.loop)
+        factory = partial(Handshake, worker.loop, ssl, HEADER_TIMEOUT, factory, ended)
+    return create_server(factory, backlog=worker.cfg.backlog, **options)

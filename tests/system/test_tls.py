@@ -20,6 +20,8 @@ from drawer_app import HEADER_TIMEOUT, USER, drawer_server
 from waiting import eventually
 from wire import Wire
 
+from alibroker.http.handshakes import MAX_HANDSHAKES
+
 
 def certificate(directory: Path) -> tuple[Path, Path]:
     """Make a certificate for the loopback address, and its key."""
@@ -81,3 +83,21 @@ def test_https(tmp_path: Path) -> None:
             # With what TLS has for each of them they would be 66 MB, and stay.
             assert worker.memory_info().rss - before < 45_000_000
         eventually(lambda: worker.memory_info().rss - before < 15_000_000, timeout=30)
+
+
+def test_handshakes_that_do_not_end_make_room_for_others(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    settings = {"ALIBROKER_TLS_CERT": str(cert), "ALIBROKER_TLS_KEY": str(key)}
+    context = ssl.create_default_context(cafile=str(cert))
+    with drawer_server(tmp_path, **settings) as server, ExitStack() as stack:
+        others = server.worker().num_fds()
+        for number in range(MAX_HANDSHAKES + 100):
+            wire = stack.enter_context(Wire(server.port))
+            if number % 2:
+                wire.send(b"\x16\x03\x01\x40\x00" + b"a" * 1000)
+        eventually(lambda: server.worker().num_fds() <= others + MAX_HANDSHAKES)
+        for _ in range(20):
+            plain = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as whole:
+                whole.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                assert whole.recv(4096).startswith(b"HTTP/1.1 200 OK")
