@@ -217,4 +217,7 @@ def test_the_real_services_answer_as_if_alone(house: House) -> None:
     assert [one["status"] for one in house.readyz] == ["ok"] * 3
     assert house.findings == []
     wrong = re.compile(r"^\S+ \S+ (?:WARNING|ERROR|CRITICAL) .*\b(?:rds|oss)\b.*$", re.MULTILINE)
-    assert [line for line in wrong.findall(house.log) if "bad-" not in line] == []
+    # What ran when another killed the process is suspected as well, until it has ended once.
+    of_others = ("bad-", "A process died while this ran, for the 1. time")
+    lines = wrong.findall(house.log)
+    assert [line for line in lines if not any(one in line for one in of_others)] == []
