@@ -26,6 +26,7 @@ from alibroker.etcd.errors import (
     ReplyTooLargeError,
 )
 from alibroker.etcd.keys import STORE
+from alibroker.etcd.lease import Session, now
 from alibroker.etcd.login import Login, User
 from alibroker.etcd.scan import Scan
 from alibroker.etcd.transaction import (
@@ -34,9 +35,11 @@ from alibroker.etcd.transaction import (
     Committed,
     Entry,
     KeyValue,
+    Lives,
     Lost,
     key_value,
 )
+from alibroker.etcd.watch import Event, Watch
 
 __all__ = [
     "MAX_BYTES",
@@ -44,12 +47,16 @@ __all__ = [
     "Committed",
     "Entry",
     "Etcd",
+    "Event",
     "KeyValue",
+    "Lives",
     "Lost",
     "Scan",
+    "Session",
     "Status",
     "Tls",
     "User",
+    "Watch",
 ]
 
 _RANGE: Final = attrgetter("kv.Range")
@@ -207,6 +214,66 @@ class Etcd:
             restarted=restarted,
         )
 
+    def session(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        ttl: int,
+        on_lost: Callable[[str], None],
+        clock: Callable[[], float] = now,
+    ) -> Session:
+        """Make a registration under a lease; `open` it to begin. See `alibroker.etcd.lease`.
+
+        Args:
+            key: what to create; it must not exist.
+            value: what it shall hold.
+            ttl: seconds without a renewal after which etcd drops the key; MIN_TTL at least.
+            on_lost: told once, by the session's thread, that and why the key is gone for good.
+            clock: seconds; counts also while the machine sleeps.
+
+        Raises:
+            ValueError: `ttl` is too short.
+        """
+        return Session(self._connection, key, value, ttl=ttl, on_lost=on_lost, clock=clock)
+
+    def watch(
+        self,
+        prefix: str,
+        *,
+        start: int,
+        on_events: Callable[[int, list[Event]], None],
+        on_broken: Callable[[Exception], None],
+    ) -> Watch:
+        """Make a watch of all keys under a prefix; `open` it to begin. See `alibroker.etcd.watch`.
+
+        Args:
+            prefix: not empty; it should end in "/", or "/a/1" finds "/a/10" too.
+            start: the first revision to be told of; a scan's revision and 1.
+            on_events: told the events of one revision after the other, by the watch's thread.
+            on_broken: told once, by the watch's thread, what has ended the watch.
+
+        Raises:
+            ValueError: the prefix is empty, or `start` is no revision.
+        """
+        return Watch(
+            self._connection, prefix, start=start, on_events=on_events, on_broken=on_broken
+        )
+
+    def read_revision(self, key: str, *, timeout: float) -> tuple[int, int]:
+        """Read linearizably how far a key and the store have come, and no values.
+
+        What was committed before the call was made is in both.
+
+        Returns:
+            The key's revision, 0 if it does not exist; and the store's.
+
+        Raises:
+            EtcdUnavailableError: it is not answered within `timeout` (seconds).
+        """
+        reply = self._ask(_RANGE, RangeRequest(key=key.encode(), keys_only=True), timeout)
+        return (reply.kvs[0].mod_revision if reply.kvs else 0), reply.header.revision
+
     def ping(self, *, timeout: float) -> int:
         """Prove that a linearizable read is answered, which takes a leader and a majority.
 
@@ -216,9 +283,7 @@ class Etcd:
         Raises:
             EtcdUnavailableError: it is not answered within `timeout` (seconds).
         """
-        request = RangeRequest(key=STORE.encode(), keys_only=True)
-        revision: int = self._ask(_RANGE, request, timeout).header.revision
-        return revision
+        return self.read_revision(STORE, timeout=timeout)[1]
 
     def status(self, *, timeout: float) -> Status:
         """Ask the member in use for its version, size, revision and alarms.

@@ -4,13 +4,21 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
 import grpc
-from etcd3.etcdrpc import AuthStub, KVStub, MaintenanceStub
+from etcd3.etcdrpc import (
+    AuthStub,
+    KVStub,
+    LeaseKeepAliveRequest,
+    LeaseKeepAliveResponse,
+    LeaseStub,
+    MaintenanceStub,
+    WatchStub,
+)
 
 from alibroker.etcd.endpoint import Endpoint, Tls
 from alibroker.etcd.errors import (
@@ -52,7 +60,16 @@ class Stubs:
         self.channel = channel
         self.auth = AuthStub(channel)
         self.kv = KVStub(channel)
+        self.lease = LeaseStub(channel)
         self.maintenance = MaintenanceStub(channel)
+        self.watch = WatchStub(channel)
+        # A stream of one request and one reply is, on the wire, a plain call: it has a deadline,
+        # and needs none of the threads that the generated stub starts for a stream.
+        self.renew = channel.unary_unary(
+            "/etcdserverpb.Lease/LeaseKeepAlive",
+            request_serializer=LeaseKeepAliveRequest.SerializeToString,
+            response_deserializer=LeaseKeepAliveResponse.FromString,
+        )
 
 
 Method = Callable[[Stubs], Callable[..., Any]]
@@ -64,6 +81,41 @@ class Answer:
 
     reply: Any
     in_doubt: bool
+
+
+class Stream(Iterator[Any]):
+    """Replies that go on coming from one server. Read by one thread, ended by any."""
+
+    def __init__(self, call: Any, login: Login, targets: str, move_on: Callable[[], None]) -> None:
+        self._call = call
+        self._login = login
+        self._targets = targets
+        self._move_on = move_on
+
+    def __next__(self) -> Any:
+        """Wait for the next reply, for as long as it takes.
+
+        Raises:
+            EtcdUnavailableError: the stream has ended, by `end` or since the server is lost; the
+                next one is opened elsewhere, if there is another endpoint.
+            EtcdRejectedError: etcd refused the request, or the reply is larger than can be taken.
+        """
+        try:
+            return next(self._call)
+        except StopIteration:
+            reason = "etcd ended the stream"
+        except grpc.RpcError as error:
+            if not self._login.is_over(error):
+                fault = _sort(error, changes=False)
+                if isinstance(fault, EtcdError):
+                    raise fault from error
+            reason = _reason(error)
+        self._move_on()
+        raise EtcdUnavailableError(f"etcd ({self._targets}): {reason}")
+
+    def end(self) -> None:
+        """End the stream. Idempotent."""
+        self._call.cancel()
 
 
 class _Fault(Enum):
@@ -142,6 +194,41 @@ class Connection:
             self._closed.wait(min(wait, max(0.0, deadline - time.monotonic())))
         raise self._surrender(cause, in_doubt=in_doubt, timeout=timeout) from cause
 
+    def stream(self, method: Method, request: Any, *, timeout: float) -> Stream:
+        """Open a stream of replies to one request, on the server in use.
+
+        Args:
+            method: a call with a stream in both directions, of which one request is sent.
+            request: what is sent.
+            timeout: seconds that a login may take; the stream itself has no end.
+
+        Raises:
+            EtcdUnavailableError: the client is closed, or nobody answers.
+            EtcdRejectedError: etcd refuses the user.
+            RuntimeError: the client was used before the process forked.
+        """
+        if self._closed.is_set():
+            raise self._surrender(None, in_doubt=False, timeout=timeout)
+        turn, stubs = self._member()
+        try:
+            token = self._login.token(stubs.auth, timeout)
+            call = method(stubs)(iter((request,)), metadata=(*_METADATA, *token))
+        except grpc.RpcError as error:
+            fault = _sort(error, changes=False)
+            if isinstance(fault, EtcdError):
+                raise fault from error
+            self._move_on(turn)
+            raise self._surrender(error, in_doubt=False, timeout=timeout) from error
+        except ValueError as error:
+            # As above: the channel has just been closed.
+            raise self._surrender(None, in_doubt=False, timeout=timeout) from error
+        return Stream(call, self._login, self._targets, lambda: self._move_on(turn))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it refuses all calls, for ever."""
+        return self._closed.is_set()
+
     def close(self) -> None:
         """End calls in flight and refuse further ones. Idempotent."""
         self._closed.set()
@@ -177,10 +264,14 @@ class Connection:
             if self._turn == turn:
                 self._turn += 1
 
+    @property
+    def _targets(self) -> str:
+        return ", ".join(endpoint.target for endpoint in self._endpoints)
+
     def _surrender(
         self, cause: grpc.RpcError | None, *, in_doubt: bool, timeout: float
     ) -> EtcdError:
-        targets = ", ".join(endpoint.target for endpoint in self._endpoints)
+        targets = self._targets
         if self._closed.is_set():
             reason = "the client is closed"
         elif cause is None:

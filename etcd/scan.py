@@ -76,12 +76,12 @@ class Scan(Iterator[KeyValue]):
         self._first = None
         if self._prefixes:
             prefix = self._prefixes[0]
-            self._first = self._page(prefix.encode(), _successor(prefix))
+            self._first = self._page(prefix.encode(), successor(prefix))
         self._pairs = self._all()
 
     def _all(self) -> Iterator[KeyValue]:
         for prefix in self._prefixes:
-            end = _successor(prefix)
+            end = successor(prefix)
             page, self._first = self._first or self._page(prefix.encode(), end), None
             yield from map(key_value, page.kvs)
             if not page.more:
@@ -117,7 +117,7 @@ class Scan(Iterator[KeyValue]):
                 return page
 
 
-def _successor(prefix: str) -> bytes:
+def successor(prefix: str) -> bytes:
     """Return the first key behind all that begin with `prefix`."""
     encoded = prefix.encode()
     return encoded[:-1] + bytes([encoded[-1] + 1])

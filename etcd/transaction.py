@@ -30,6 +30,19 @@ class KeyValue(msgspec.Struct, frozen=True, gc=False):
     revision: int
 
 
+class Lives(msgspec.Struct, frozen=True):
+    """A guard: the key has existed ever since it was created at that revision.
+
+    Unlike its last change, its creation stays the same while it is rewritten.
+    """
+
+    key: str
+    created: int
+
+
+Guard = tuple[str, int] | Lives
+
+
 class Entry(msgspec.Struct, frozen=True):
     """A write of one key that happens only if nothing it was decided on has changed.
 
@@ -37,13 +50,14 @@ class Entry(msgspec.Struct, frozen=True):
         key: what to write.
         value: the new value; None deletes the key.
         expected: the key's revision when the decision was made; 0 if it did not exist.
-        guards: further keys and the revisions that they must still have (0: must not exist).
+        guards: further keys and the revisions that they must still have (0: must not exist), or
+            that they `Lives`.
     """
 
     key: str
     value: bytes | None
     expected: int
-    guards: tuple[tuple[str, int], ...] = ()
+    guards: tuple[Guard, ...] = ()
 
     @property
     def size(self) -> int:
@@ -51,7 +65,7 @@ class Entry(msgspec.Struct, frozen=True):
         return (
             3 * len(self.key.encode())
             + len(self.value or b"")
-            + sum(len(key.encode()) for key, _ in self.guards)
+            + sum(len(_guarded(guard).encode()) for guard in self.guards)
         )
 
 
@@ -105,14 +119,13 @@ def request(entries: Sequence[Entry]) -> Any:
     counted = [] if written is None else [_put(written.encode(), b"")]
     # Most batches have one guard in common: its message is built once.
     guards = {
-        guard: _unchanged(guard[0].encode(), guard[1])
-        for guard in {guard for entry in entries for guard in entry.guards}
+        guard: _holds(guard) for guard in {guard for entry in entries for guard in entry.guards}
     }
     nested = [RequestOp(request_txn=_nested(entry, guards)) for entry in entries]
     return TxnRequest(success=nested, failure=counted)
 
 
-def _nested(entry: Entry, guards: Mapping[tuple[str, int], Any]) -> Any:
+def _nested(entry: Entry, guards: Mapping[Guard, Any]) -> Any:
     key = entry.key.encode()
     write = (
         RequestOp(request_delete_range=DeleteRangeRequest(key=key))
@@ -131,6 +144,27 @@ def _nested(entry: Entry, guards: Mapping[tuple[str, int], Any]) -> Any:
 
 def _put(key: bytes, value: bytes) -> Any:
     return RequestOp(request_put=PutRequest(key=key, value=value))
+
+
+def _guarded(guard: Guard) -> str:
+    return guard.key if isinstance(guard, Lives) else guard[0]
+
+
+def _holds(guard: Guard) -> Any:
+    if isinstance(guard, Lives):
+        return created(guard)
+    key, revision = guard
+    return _unchanged(key.encode(), revision)
+
+
+def created(guard: Lives) -> Any:
+    """Build the compare that a key has existed since its creation; 0: that it does not exist."""
+    return Compare(
+        key=guard.key.encode(),
+        target=Compare.CREATE,
+        result=Compare.EQUAL,
+        create_revision=guard.created,
+    )
 
 
 def _unchanged(key: bytes, revision: int) -> Any:

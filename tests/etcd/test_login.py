@@ -8,7 +8,7 @@ import pytest
 from etcd3 import etcdrpc as rpc
 from etcd3.etcdrpc import auth_pb2
 
-from alibroker.etcd.client import Committed, Entry, Etcd, User
+from alibroker.etcd.client import Committed, Entry, Etcd, Event, User
 from alibroker.etcd.embedded import EmbeddedEtcd
 from alibroker.etcd.errors import EtcdRejectedError
 
@@ -51,6 +51,10 @@ def works(etcd: Etcd, number: int) -> bool:
     assert found is not None
     assert len(list(etcd.scan("/alibroker/"))) > number
     etcd.check_space(timeout=10)
+    session = etcd.session(f"/alibroker/me/{number}", b"1", ttl=2, on_lost=pytest.fail)
+    session.open(timeout=10)
+    session._renew(10)
+    session.close(timeout=10)
     return isinstance(outcome, Committed)
 
 
@@ -58,8 +62,18 @@ def test_a_user_with_a_password_is_let_in_also_after_etcd_has_forgotten(
     fresh: EmbeddedEtcd,
     asking: rpc.AuthStub,
     etcd_process: Callable[[int | None], psutil.Process],
+    eventually: Callable[..., None],
 ) -> None:
+    seen: list[Event] = []
+    errors: list[Exception] = []
     with Etcd([fresh.endpoint], user=ALIBROKER) as etcd:
+        watch = etcd.watch(
+            "/alibroker/",
+            start=1,
+            on_events=lambda _, events: seen.extend(events),
+            on_broken=errors.append,
+        )
+        watch.open()
         assert works(etcd, 0)
 
         # What is known of tokens is in memory only.
@@ -72,6 +86,27 @@ def test_a_user_with_a_password_is_let_in_also_after_etcd_has_forgotten(
             rpc.AuthRoleAddRequest(name="other"), timeout=10, metadata=[("token", root.token)]
         )
         assert works(etcd, 2)
+
+        eventually(lambda: watch.revision == etcd.ping(timeout=10))
+        watch.close()
+    assert [event.key for event in seen if event.value and "me" not in event.key] == [
+        f"/alibroker/{number}" for number in range(3)
+    ]
+    assert errors == []
+
+
+@pytest.mark.usefixtures("asking")
+def test_a_watch_of_what_the_user_may_not_read_ends_with_the_refusal(
+    fresh: EmbeddedEtcd, eventually: Callable[..., None]
+) -> None:
+    errors: list[Exception] = []
+    with Etcd([fresh.endpoint], user=ALIBROKER) as etcd:
+        watch = etcd.watch("/", start=1, on_events=pytest.fail, on_broken=errors.append)
+        watch.open()
+        eventually(lambda: bool(errors))
+        watch.close()
+    assert isinstance(errors[0], EtcdRejectedError)
+    assert "permission denied" in str(errors[0])
 
 
 @pytest.mark.usefixtures("asking")
