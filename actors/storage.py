@@ -98,6 +98,7 @@ class Storage(Actor):
     def on_start(self) -> None:
         """Begin with nothing known: what an earlier life saw may be out of date."""
         self._view.clear(self._store.decoded)
+        self.actor_ref.tell(Tick())  # nobody is served before all is read: begin at once
 
     def receive(self, message: Item | Tick | Resume) -> None:
         """Gather, and commit when nothing more waits."""

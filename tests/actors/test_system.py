@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,10 +11,17 @@ from commands import ask, common, ended, provision
 from drawers import Drawer
 from waiting import eventually
 
+from alibroker.actors import system as system_module
 from alibroker.actors.handout import Handout
 from alibroker.actors.system import BrokerSystem
+from alibroker.actors.ticker import Ticker
 from alibroker.lifecycle.commands import Bind, Deprovision, Unbind, Verdict
 from alibroker.lifecycle.records import Key, OperationState, Record, Status
+
+
+def test_a_start_waits_for_no_tick(make_system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system_module, "Ticker", functools.partial(Ticker, interval=3600.0))
+    assert make_system(wait=True).problems() == []
 
 
 def test_a_whole_life_asynchronously(system: BrokerSystem, drawer: Drawer) -> None:
