@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 from audit import audit, stored_records
+from history import Asked, Request, Told
 from laboratory import Laboratory, Life
 from owner import Owner
 from waiting import eventually
@@ -327,6 +329,18 @@ def test_a_wrong_answer_to_the_platform(live: Live, laboratory: Laboratory, foun
     laboratory.lives.append(life)
     laboratory.walk(life)
     matches(found(), f"{life.instance}: bind was answered 404")
+
+
+def test_an_answer_that_was_true_before(live: Live, laboratory: Laboratory, found: Found) -> None:
+    """As a replica would give that has not heard of the latest change."""
+    life = live("oss", "provision", "deprovision")
+    answers = laboratory.history.of_instance[life.instance]
+    before = next(one for one in answers if one.told and one.told.state == "succeeded")
+    now = time.monotonic()
+    answers.append(Request(Asked("fetch"), Told(200, plan=life.plan_id), now, now))
+    (finding,) = found()
+    assert finding.startswith(f"{life.instance}: nothing explains this answer")
+    assert str(before) in finding
 
 
 def test_a_defect_that_the_log_tells_of(live: Live, world: World, found: Found) -> None:

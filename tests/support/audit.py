@@ -1,5 +1,7 @@
 """The audit: what the platform was told, what etcd holds and what the cloud holds are compared.
 
+All that the platform was told is held against itself, too: see `linearizability`.
+
 Each thing is looked for by its name, in both directions: nothing may be missing, and nothing may be
 there that no record means. Credentials are those that the platform was told, and buckets are opened
 with them; so are databases if their servers are real.
@@ -17,6 +19,7 @@ from typing import Any
 import oss2
 import pymysql
 from laboratory import LARGE, TEAM, Laboratory, Life
+from linearizability import check
 from world import World
 
 from alibroker.etcd import keys
@@ -61,6 +64,7 @@ def audit(laboratory: Laboratory) -> Audit:
     findings += _told_and_stored(lives, records)
     findings += _stored_and_cloud(lives, records, cloud)
     findings += _credentials(world, lives, records, cloud)
+    findings += map(str, check(laboratory.history))
     log = (world.directory / "broker.log").read_text(errors="replace")
     findings += [f"the log tells of a defect: {line}" for line in DEFECT.findall(log)]
     return Audit(findings, _figures(laboratory, records, cloud))
@@ -245,6 +249,7 @@ def _figures(laboratory: Laboratory, records: Records, cloud: Cloud) -> list[tup
         parts = [f"{count} {end}" for (one, end), count in ends.items() if one == kind]
         figures.append((f"  {kind}", ", ".join(parts)))
     for what, counted in (
+        ("answers (0: none)", laboratory.history.statuses),
         ("crashes", laboratory.fate.crashes),
         ("faults", laboratory.fate.faults),
     ):

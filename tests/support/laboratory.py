@@ -1,13 +1,16 @@
 """The fault laboratory: many lives at once, in a world that is hurt all the time.
 
 A seeded driver plays a platform for many instances and bindings of both services at once, while
-`fate` kills processes and breaks what connects them. When the lives have come to rest, `audit`
-compares what the platform was told, what etcd holds and what the cloud holds.
+`fate` kills processes and breaks what connects them. Some requests are sent twice at the same time,
+and onlookers ask about lives that are under way. When the lives have come to rest, `audit` compares
+what the platform was told, what etcd holds and what the cloud holds, and holds all answers against
+what one broker that does one thing at a time may say.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import random
 import threading
 import time
@@ -18,6 +21,7 @@ from typing import Any
 
 import requests
 from fate import Fate
+from history import History
 from waiting import eventually
 from world import OSS, RDS, World
 
@@ -25,6 +29,11 @@ LARGE = "rds-edc2badc-d93b-4d9c-9d8e-da2f1c8c3e1d"
 """The plan that databases are moved to."""
 TEAM = "blue"
 """The tag that buckets get later."""
+TWICE = 0.2
+"""The part of all changes that is asked for twice at the same time."""
+ONLOOKERS = 2
+LOOK_EVERY = 0.03
+"""Seconds between an onlooker's questions."""
 
 # What may happen to an instance before it rests, and how often that is chosen.
 STORIES: list[tuple[tuple[str, ...], int]] = [
@@ -52,10 +61,21 @@ class Life:
     ends: collections.Counter[tuple[str, str]] = field(default_factory=collections.Counter)
     """How many operations were accepted, by kind and end."""
     wrong: list[str] = field(default_factory=list)
+    rests: bool = False
+    """Whether the platform asks for nothing more."""
 
     @property
     def instance(self) -> str:
         return f"life-{self.number}"
+
+    @property
+    def questions(self) -> list[str]:
+        """Paths of all that can be asked about it."""
+        instance = f"/v2/service_instances/{self.instance}"
+        paths = [instance]
+        if any(stage.startswith("bind") for stage in self.story):
+            paths.append(f"{instance}/service_bindings/b")
+        return [*paths, *(f"{path}/last_operation" for path in paths)]
 
     @property
     def offer(self) -> dict[str, Any]:
@@ -93,12 +113,15 @@ class Laboratory:
         self.world = world
         self.seed = seed
         self.fate = Fate(world, seed)
+        self.history = world.history = History()
         self.lives: list[Life] = []
         self._chance = random.Random(seed + 2)  # noqa: S311 - not a secret
         self._say = say
         self._begin = threading.Lock()
         self._over = threading.Event()
+        self._doubles = ThreadPoolExecutor(thread_name_prefix="double")
         self._started = time.monotonic()
+        self._at_once = 1
 
     @property
     def operations(self) -> int:
@@ -107,8 +130,10 @@ class Laboratory:
 
     def run(self, *, crashes: int, operations: int, at_once: int, report_every: int = 20) -> None:
         """Let lives begin, so many at once, until there was enough of both; then let all rest."""
-        with ThreadPoolExecutor(at_once + 1) as pool:
+        self._at_once = at_once
+        with ThreadPoolExecutor(at_once + 1 + ONLOOKERS) as pool, self._doubles:
             walks = [pool.submit(self._live) for _ in range(at_once)]
+            walks += [pool.submit(self._look_on, number) for number in range(ONLOOKERS)]
             storm = pool.submit(self.fate.weather, self._over)
             try:
                 while self.fate.crashes.total() < crashes or self.operations < operations:
@@ -123,6 +148,9 @@ class Laboratory:
             for walk in as_completed(walks):
                 walk.result()
         eventually(self._cloud_is_quiet, timeout=60)
+        for life in self.lives:
+            for path in life.questions:
+                self.world.request("GET", path)
         self._say(self.progress())
 
     def progress(self) -> str:
@@ -144,13 +172,14 @@ class Laboratory:
                 life = Life(len(self.lives), service, story, plan)
                 self.lives.append(life)
             self.walk(life)
+            life.rests = True
 
     def walk(self, life: Life) -> None:
         """Go through all stages of a life; what is not as it should be is noted in it."""
         for stage in life.story:
             kind, _, at_once = stage.partition(" ")
             offer = life.change() if kind == "update" else life.offer
-            status = self.world.start(kind, offer, life.instance)
+            status = self._start(kind, offer, life.instance)
             # The answer to an earlier try was lost, and the try had gone through.
             late = (200, 410) if kind in ("unbind", "deprovision") else (200,)
             if status == 202 and not at_once:
@@ -166,6 +195,27 @@ class Laboratory:
                 return
             if stage == "bind":
                 life.credentials = self.world.credentials(life.instance)
+
+    def _start(self, kind: str, offer: dict[str, Any], instance: str) -> int:
+        """Ask for an operation, perhaps twice at once; returns the first status."""
+        with self._begin:
+            twice = self._chance.random() < TWICE
+        # Over connections, threads and processes of their own: either may be first.
+        other = self._doubles.submit(self.world.start, kind, offer, instance) if twice else None
+        status = self.world.start(kind, offer, instance)
+        if other is not None:
+            other.result()
+        return status
+
+    def _look_on(self, number: int) -> None:
+        """Ask about lives that are under way, and do not ask again if there is no answer."""
+        chance = random.Random(self.seed + 3 + number)  # noqa: S311 - not a secret
+        while not self._over.wait(chance.uniform(0, 2 * LOOK_EVERY)):
+            some = [life for life in self.lives[-2 * self._at_once :] if not life.rests]
+            if some:
+                path = chance.choice(chance.choice(some).questions)
+                with contextlib.suppress(requests.ConnectionError):
+                    self.world.request_once("GET", path)
 
     def _why(self, kind: str, instance: str) -> str:
         path = f"/v2/service_instances/{instance}"

@@ -98,7 +98,7 @@ class Player:
         """Let the operation on an instance or a binding end, if one is in progress."""
         record = self._record(binding)
         while record is not None and record.operation.in_progress:
-            result = Failed(reason="No.", instance_usable=False)
+            result: Succeeded | Failed = Failed(reason="No.", instance_usable=False)
             if good or record.operation.undoing:
                 credentials = {"password": record.operation.id} if binding else None
                 result = Succeeded(credentials=credentials)
@@ -150,8 +150,8 @@ class Player:
                 command = Provision(**fields, parameters=parameters)
                 decision = transitions.provision(self.instance, command, NOW)
             case "update":
-                may = {"may_change_plan": True, "may_change_parameters": True}
-                change = Update(**fields, **may, parameters=parameters)
+                fields |= {"may_change_plan": True, "may_change_parameters": True}
+                change = Update(**fields, parameters=parameters)
                 decision = transitions.update(self.instance, change, NOW)
             case "deprovision":
                 # Platforms name the plan that the instance has.

@@ -109,8 +109,8 @@ def unanswered(state: State, request: Request) -> tuple[State, ...]:
 def _answered(state: State, asked: Asked, told: Told) -> tuple[State, ...]:
     if asked.kind in READS:
         thing = state.binding(asked.binding) if asked.binding else state.instance
-        found = (_shown(one, asked, told) for one in _later(thing))
-        return tuple(dict.fromkeys(_put(state, asked.binding, one) for one in found if one != ()))
+        found = (shown for one in _later(thing) for shown in _shown(one, asked, told))
+        return tuple(dict.fromkeys(_put(state, asked.binding, one) for one in found))
     return tuple(
         dict.fromkeys(
             after
@@ -173,32 +173,31 @@ def _settled(state: State, asked: Asked) -> Iterator[State]:
 # -- questions ----------------------------------------------------------------------------------
 
 
-def _shown(thing: Thing | None, asked: Asked, told: Told) -> Thing | tuple[()] | None:
-    """Return the thing with what was told of it, an empty tuple if it cannot have been told."""
+def _shown(thing: Thing | None, asked: Asked, told: Told) -> Iterator[Thing | None]:
+    """Yield the thing with what was told of it, if that can have been told."""
     if asked.kind == "last_operation":
-        return _polled(thing, told)
-    if thing is None or thing.gone or thing.creating or not thing.created:
-        return thing if told.status == 404 else ()
-    if told.status != 200:
-        return ()
-    if asked.binding:
-        return _with_credentials(thing, told)
-    seen = (thing.plan, thing.parameters)
-    return thing if seen == (told.plan, told.parameters) else ()
+        if _polled(thing, told):
+            yield thing
+    elif thing is None or thing.gone or not thing.created:
+        if told.status == 404:
+            yield thing
+    elif told.status == 200 and asked.binding:
+        yield from _with_credentials(thing, told)
+    elif (told.status, told.plan, told.parameters) == (200, thing.plan, thing.parameters):
+        yield thing
 
 
-def _polled(thing: Thing | None, told: Told) -> Thing | tuple[()] | None:
+def _polled(thing: Thing | None, told: Told) -> bool:
     if thing is None:
-        return None if told.status == 404 else ()
+        return told.status == 404
     if thing.gone and told.status == 410:
-        return thing
-    return thing if (told.status, told.state) == (200, thing.state) else ()
+        return True
+    return (told.status, told.state) == (200, thing.state)
 
 
-def _with_credentials(thing: Thing, told: Told) -> Thing | tuple[()]:
+def _with_credentials(thing: Thing, told: Told) -> Iterator[Thing]:
     if thing.credentials in ("", told.credentials):
-        return thing._replace(credentials=told.credentials)
-    return ()
+        yield thing._replace(credentials=told.credentials)
 
 
 # -- changes ------------------------------------------------------------------------------------
@@ -323,12 +322,9 @@ def _repeated(
     elif thing.running and not thing.creating:
         yield 422, CONCURRENCY, state
     elif thing.created and same:
-        if told is not None and asked.binding:
-            shown = _with_credentials(thing, told)
-            if not isinstance(shown, Thing):
-                return
-            thing = shown
-        yield 200, "", _put(state, asked.binding, thing)
+        known = _with_credentials(thing, told) if told is not None and asked.binding else [thing]
+        for one in known:
+            yield 200, "", _put(state, asked.binding, one)
     else:
         yield 409, "Conflict", state
 

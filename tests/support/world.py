@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import requests
+from history import History
 from waiting import eventually
 
 from alibroker.actors.settings import EngineSettings
@@ -38,6 +39,9 @@ PLACE = {"organization_guid": "org-1", "space_guid": "space-1"}
 
 class World:
     """One broker in front of one sandbox, with their data in one directory."""
+
+    history: History | None = None
+    """Takes down what is asked and answered, if there is one."""
 
     def __init__(self, directory: Path, **settings: str) -> None:
         self.directory = directory
@@ -86,15 +90,30 @@ class World:
 
         def attempt() -> list[requests.Response]:  # for an answer that says no is false
             with contextlib.suppress(requests.ConnectionError):
-                answer = self.session.request(
-                    method, self.broker.url + path, json=body, params=query, timeout=60
-                )
+                answer = self.request_once(method, path, body, **query)
                 if answer.status_code != 503:
                     return [answer]
             return []
 
         found: list[requests.Response] = eventually(attempt, timeout=60)
         return found[0]
+
+    def request_once(
+        self, method: str, path: str, body: Any = None, **query: str
+    ) -> requests.Response:
+        """Send a request.
+
+        Raises:
+            requests.ConnectionError: the broker is not there, or gone before it has answered.
+        """
+
+        def send() -> requests.Response:
+            url = self.broker.url + path
+            return self.session.request(method, url, json=body, params=query, timeout=60)
+
+        if self.history is None:
+            return send()
+        return self.history.send(method, path, body, query, send)
 
     def start(self, kind: str, offer: dict[str, Any], instance: str, binding: str = "b") -> int:
         """Ask for an operation; returns the status. The offer of an update is its body."""
