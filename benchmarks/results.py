@@ -1,0 +1,154 @@
+"""What a benchmark found: as a table, as JSON, and held against what another run found."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+CHANCE = 0.01
+"""How seldom noise alone may look like a change."""
+SHUFFLES = 5_000
+LEAST = 0.03
+"""Changes of a smaller part are none that anybody would act on."""
+
+
+def machine() -> str:
+    """Say what it was measured on."""
+    model = next(_processors(), platform.machine())
+    return f"{os.cpu_count()} cores ({model}), Python {platform.python_version()}"
+
+
+def _processors() -> Iterator[str]:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                yield line.partition(":")[2].strip()
+
+
+@dataclass(frozen=True)
+class Results:
+    """Figures of alternating rounds: each row was measured once a round, right after the floor.
+
+    Args:
+        unit: of all figures, of which less is better.
+        floor: the row that all others are held against.
+        rounds: the figures by row.
+    """
+
+    unit: str
+    floor: str
+    rounds: Mapping[str, list[float]]
+    machine: str = field(default_factory=machine)
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """Read what was written."""
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    def median(self, row: str) -> float:
+        """Return the median of a row."""
+        return statistics.median(self.rounds[row])
+
+    def relative(self, row: str) -> list[float]:
+        """Return each round's figure as a multiple of the same round's floor."""
+        pairs = zip(self.rounds[row], self.rounds[self.floor], strict=True)
+        return [figure / floor for figure, floor in pairs]
+
+    def print(self, console: Console) -> None:
+        """Print a table."""
+        table = Table("what", self.unit, "least", "most", "times the floor")
+        for row, figures in self.rounds.items():
+            low, high = min(figures), max(figures)
+            relative = f"{statistics.median(self.relative(row)):.2f}"
+            table.add_row(row, f"{self.median(row):.1f}", f"{low:.1f}", f"{high:.1f}", relative)
+        count = len(self.rounds[self.floor])
+        console.print(f"{self.machine}; medians of {count} alternating rounds; floor: {self.floor}")
+        console.print(table)
+
+
+class Comparison(NamedTuple):
+    """How a row has changed, in multiples of its floor."""
+
+    row: str
+    before: float
+    after: float
+    chance: float
+    """How often figures that are all of one kind would differ as much."""
+
+    @property
+    def verdict(self) -> str:
+        """Say in a word whether it is a change."""
+        if self.chance > CHANCE or abs(self.after / self.before - 1) < LEAST:
+            return "the same"
+        return "less" if self.after < self.before else "more"
+
+
+def compare(before: Results, after: Results) -> list[Comparison]:
+    """Compare what both have, as multiples of the floor: a machine that is slower today is no news.
+
+    A permutation test: were all rounds of one kind, it would not matter in which run each was.
+    """
+    found = []
+    for row in after.rounds:
+        if row in before.rounds and row != after.floor:
+            old, new = before.relative(row), after.relative(row)
+            medians = statistics.median(old), statistics.median(new)
+            found.append(Comparison(row, *medians, _chance(old, new)))
+    return found
+
+
+def _chance(old: list[float], new: list[float]) -> float:
+    def apart(some: list[float], others: list[float]) -> float:
+        return abs(statistics.fmean(some) - statistics.fmean(others))
+
+    seen = apart(old, new)
+    shuffled, randomness = [*old, *new], random.Random(0)  # noqa: S311 - no secret
+    as_far = 1
+    for _ in range(SHUFFLES):
+        randomness.shuffle(shuffled)
+        as_far += apart(shuffled[: len(old)], shuffled[len(old) :]) >= seen
+    return as_far / (SHUFFLES + 1)
+
+
+def alternate(rows: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Measure each row in turn, so many rounds, after one that does not count."""
+    found: dict[str, list[float]] = {row: [] for row in rows}
+    for number in range(rounds + 1):
+        for row, measure in rows.items():
+            figure = measure()
+            if number:
+                found[row].append(figure)
+    return found
+
+
+def main(before: Path, after: Path) -> None:
+    """Compare two results and print what has changed."""
+    old, new = Results.read(before), Results.read(after)
+    table = Table("what", "before", "after", "change", "chance", "")
+    for one in compare(old, new):
+        change = f"{one.after / one.before - 1:+.0%}"
+        figures = (f"{one.before:.2f}", f"{one.after:.2f}", change, f"{one.chance:.3f}")
+        table.add_row(one.row, *figures, one.verdict)
+    console = Console()
+    console.print(f"before: {old.machine}\nafter:  {new.machine}\ntimes {new.floor}:")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
