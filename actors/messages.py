@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import enum
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pykka
 
@@ -15,9 +16,27 @@ from alibroker.lifecycle.commands import Answer, Command, Report
 from alibroker.lifecycle.records import Key
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
-def resolve(reply: Future[T], value: T) -> None:
+class Reply(Protocol[T_contra]):
+    """Where an answer is awaited: a `Future`, or what does as much of it as actors need."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, result: T_contra, /) -> None:
+        """Answer.
+
+        Raises:
+            InvalidStateError: It is done.
+        """
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        """Have it called when this is done."""
+
+
+def resolve(reply: Reply[T], value: T) -> None:
     """Answer whoever waits for `reply`; whoever has stopped waiting is not disturbed."""
     with contextlib.suppress(InvalidStateError):
         reply.set_result(value)
@@ -29,7 +48,7 @@ class Change:
 
     command: Command
     broker: str
-    reply: Future[Answer]
+    reply: Reply[Answer]
 
 
 @dataclass(frozen=True, slots=True)

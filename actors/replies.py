@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import collections
-from concurrent.futures import Future
 
-from alibroker.actors.messages import Change, resolve
+from alibroker.actors.messages import Change, Reply, resolve
 from alibroker.lifecycle.commands import Answer
 
 
@@ -13,7 +12,7 @@ class Replies:
     """Answers changes: at once, or when the operation ends that a platform wants to wait for."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[Future[Answer]]] = collections.defaultdict(list)
+        self._waiting: dict[str, list[Reply[Answer]]] = collections.defaultdict(list)
 
     def answer(self, change: Change, answer: Answer) -> None:
         """Answer now, or when the operation ends if the platform wants to hear nothing before."""

@@ -15,7 +15,15 @@ import pykka
 from alibroker.actors.actor import Address
 from alibroker.actors.calls import Calls
 from alibroker.actors.dispatcher import Dispatcher
-from alibroker.actors.messages import Change, Drain, Settle, Settlement, TakeSurvey, resolve
+from alibroker.actors.messages import (
+    Change,
+    Drain,
+    Reply,
+    Settle,
+    Settlement,
+    TakeSurvey,
+    resolve,
+)
 from alibroker.actors.poller import Poller
 from alibroker.actors.quarantine import Quarantine
 from alibroker.actors.repository import Repository
@@ -169,12 +177,16 @@ class BrokerSystem:
         A command that does not accept an incomplete operation is answered when that has ended.
         """
         reply: Future[Answer] = Future()
+        self.send(command, reply)
+        return reply
+
+    def send(self, command: Command, reply: Reply[Answer]) -> None:
+        """Send a command on its way, with where its answer is awaited; see `submit`."""
         service = self.catalog.service(command.service_id)
         if service is None:
             resolve(reply, Answer(Verdict.UNAVAILABLE, "The plugin of this service is not loaded."))
         else:
             self._dispatcher.tell(Change(command, service.broker, reply))
-        return reply
 
     def survey(self) -> None:
         """Have the cloud compared with the records; see `surveys` for what comes of it."""

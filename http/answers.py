@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,6 +12,7 @@ import msgspec
 
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING
+from alibroker.http.awaited import Awaited
 from alibroker.http.errors import ASYNC_REQUIRED, CONCURRENCY, OsbError
 from alibroker.lifecycle.commands import Answer, Command, Verdict
 from alibroker.lifecycle.records import Operation, OperationState, Record
@@ -53,9 +53,10 @@ async def ask(system: BrokerSystem, command: Command, timeout: float) -> Answer:
     Raises:
         OsbError: The command was refused, failed, or is not through yet.
     """
+    reply: Awaited[Answer] = Awaited()
+    system.send(command, reply)
     try:
-        async with asyncio.timeout(timeout):
-            answer = await asyncio.wrap_future(system.submit(command))
+        answer = await reply.within(timeout)
     except TimeoutError:
         # 5xx, for the operation goes on: the platform is to undo what it no longer waits for.
         raise OsbError(

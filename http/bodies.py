@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import falcon
 import falcon.asgi
@@ -114,21 +114,17 @@ def strict_json(data: bytes) -> Any:
     if _members(data) > MAX_MEMBERS:
         raise bad_request(f"The body has more than {MAX_MEMBERS} members and items.")
     try:
-        document = json.loads(
-            # A byte order mark may be ignored (RFC 8259, section 8.1), and some editors write one.
-            data.decode("utf-8-sig"),
-            object_pairs_hook=_distinct,
-            parse_int=_bounded_int,
-            parse_float=_finite,
-            parse_constant=_finite,
-        )
-        # Halves of characters can be written as escapes, but are no text.
-        msgspec.json.encode(document)
+        # A byte order mark may be ignored (RFC 8259, section 8.1), and some editors write one.
+        document = _DECODER.decode(data.decode("utf-8-sig"))
+        if b"\\u" in data:
+            # Halves of characters can be written as escapes, but are no text.
+            msgspec.json.encode(document)
     except RecursionError:
         raise bad_request(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
     except (UnicodeError, json.JSONDecodeError):
         raise bad_request("The body is not valid JSON in UTF-8.") from None
-    if _depth(document) > MAX_DEPTH:
+    # Each level begins with a bracket of its own.
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _depth(document) > MAX_DEPTH:
         raise bad_request(f"The body is nested deeper than {MAX_DEPTH} levels.")
     return document
 
@@ -216,14 +212,20 @@ def _finite(text: str) -> float:
     raise bad_request("The body has a number that is none, or is too large.")
 
 
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_distinct,
+    parse_int=_bounded_int,
+    parse_float=_finite,
+    parse_constant=_finite,
+)
+
+
 async def _read(req: falcon.asgi.Request, max_bytes: int) -> bytes:
-    too_large = OsbError(413, "PayloadTooLarge", f"The body has more than {max_bytes} bytes.")
-    if (req.content_length or 0) > max_bytes:
-        raise too_large
-    data: bytes = await req.stream.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise too_large
-    return data
+    if (req.content_length or 0) <= max_bytes:
+        data: bytes = await req.stream.read(max_bytes + 1)
+        if len(data) <= max_bytes:
+            return data
+    raise OsbError(413, "PayloadTooLarge", f"The body has more than {max_bytes} bytes.")
 
 
 def _depth(value: Any) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import uuid
+import secrets
 from typing import Any
 
 import falcon.asgi
@@ -12,6 +12,7 @@ from alibroker.brokers.api import Json, OperationKind, Plan
 from alibroker.brokers.catalog import Catalog
 from alibroker.http.bodies import MaintenanceInfo, accepts_incomplete
 from alibroker.http.errors import OsbError, bad_request
+from alibroker.http.headers import requested_by
 from alibroker.lifecycle.records import Record
 
 _SECRET = re.compile(r"secret|password|token|accesskey", re.IGNORECASE)
@@ -126,9 +127,9 @@ def without_secrets(plan: Plan | None, of: str, parameters: Json) -> dict[str, A
 def common(req: falcon.asgi.Request, plan: Plan | None, kind: OperationKind) -> dict[str, Any]:
     """Return the members that all commands have, but for the ids."""
     return {
-        "operation_id": uuid.uuid4().hex,
+        "operation_id": secrets.token_hex(16),
         "duration": float(plan.maximum_polling_duration if plan else 3600),
         "accepts_incomplete": accepts_incomplete(req),
         "asynchronous_only": plan is not None and kind in plan.asynchronous_only,
-        "requested_by": req.context.requested_by,
+        "requested_by": requested_by(req),
     }

@@ -87,6 +87,8 @@ class Body:
         A connection that is closed with unread bytes in it is reset, and the client may lose the
         answer that it has not yet read.
         """
+        if self._ended:
+            return
         left = REST_BYTES
         try:
             async with asyncio.timeout(self._rest_timeout):
@@ -103,6 +105,9 @@ class Body:
 
 
 def _has_body(scope: Message) -> bool:
-    # ASGI promises iterables of iterables, which may be such that can be gone through only once.
-    headers = scope["headers"] = [tuple(header) for header in scope["headers"]]
+    headers = scope["headers"]
+    if type(headers) is not list:
+        # ASGI promises iterables of iterables, which may be such that can be gone through only
+        # once; gunicorn makes a list of tuples.
+        headers = scope["headers"] = [tuple(header) for header in headers]
     return any(name in _FRAMING for name, _ in headers)

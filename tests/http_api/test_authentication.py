@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable
 from typing import Any
 
+import falcon.asgi
 import falcon.inspect
 import falcon.testing
 import pytest
@@ -13,6 +15,7 @@ from drawers import PLAN, SERVICE, Drawer
 
 from alibroker.actors.system import BrokerSystem
 from alibroker.http import authentication, guesses
+from alibroker.http.errors import OsbError
 from alibroker.http.openapi import openapi_document
 from alibroker.http.settings import EdgeSettings
 
@@ -175,3 +178,28 @@ def test_probes_are_answered_whatever_the_credentials(platform: Any, path: str) 
     for authorization in (None, "Basic !!!", f"Basic {RIGHT}"):
         headers = {"Authorization": authorization, "X-Broker-API-Version": None}
         assert platform("GET", path, headers=headers).json == {"status": "ok"}
+
+
+def look_at(one: authentication.Authentication, header: str) -> bool:
+    """Return whether an operator was let in.
+
+    Raises:
+        OsbError: Nobody was.
+    """
+    req = falcon.testing.create_asgi_req(headers={"Authorization": header})
+    asyncio.run(one.process_request(req, falcon.asgi.Response()))
+    return bool(req.context.operator)
+
+
+def test_what_was_right_is_known_again_within_bounds_and_what_was_wrong_is_not() -> None:
+    one = authentication.Authentication({USER: PASSWORD}, {"operator": "secret"})
+    operator = "Basic " + encoded("operator:secret")
+    for _ in range(2):
+        assert not look_at(one, f"Basic {RIGHT}")
+        assert look_at(one, operator)
+        with pytest.raises(OsbError):
+            look_at(one, "Basic " + encoded(f"{USER}:secret"))
+    assert set(one._right) == {f"Basic {RIGHT}", operator}
+    for number in range(200):
+        assert not look_at(one, f"Basic{' ' * number} {RIGHT}")
+    assert len(one._right) == authentication._REMEMBERED
