@@ -1,5 +1,6 @@
 """The broker's client of etcd: batches of compared writes, linearizable reads, snapshots."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -10,6 +11,7 @@ import msgspec
 from etcd3.etcdrpc import (
     AlarmRequest,
     AlarmType,
+    LeaseRevokeRequest,
     RangeRequest,
     RequestOp,
     StatusRequest,
@@ -21,6 +23,7 @@ from alibroker.etcd.connection import Connection
 from alibroker.etcd.endpoint import Endpoint, Tls
 from alibroker.etcd.errors import (
     EtcdFullError,
+    EtcdRejectedError,
     EtcdUnavailableError,
     EtcdUnknownError,
     ReplyTooLargeError,
@@ -32,6 +35,7 @@ from alibroker.etcd.scan import Scan
 from alibroker.etcd.transaction import (
     MAX_BYTES,
     MAX_ENTRIES,
+    Commit,
     Committed,
     Entry,
     KeyValue,
@@ -44,6 +48,7 @@ from alibroker.etcd.watch import Event, Watch
 __all__ = [
     "MAX_BYTES",
     "MAX_ENTRIES",
+    "Commit",
     "Committed",
     "Entry",
     "Etcd",
@@ -62,6 +67,7 @@ __all__ = [
 _RANGE: Final = attrgetter("kv.Range")
 _TXN: Final = attrgetter("kv.Txn")
 _STATUS: Final = attrgetter("maintenance.Status")
+_REVOKE: Final = attrgetter("lease.LeaseRevoke")
 _ALARM: Final = attrgetter("maintenance.Alarm")
 
 
@@ -115,6 +121,12 @@ class Etcd:
     def commit(
         self, entries: Sequence[Entry], *, timeout: float, in_doubt: bool = False
     ) -> list[Committed | Lost]:
+        """Write a batch; see `write`. Returns an outcome per entry, in their order."""
+        return self.write(entries, timeout=timeout, in_doubt=in_doubt).outcomes
+
+    def write(
+        self, entries: Sequence[Entry], *, timeout: float, in_doubt: bool = False, clock: str = ""
+    ) -> Commit:
         """Write a batch in one transaction, in which every entry wins or loses on its own.
 
         All compares are made against the state before the batch. An attempt whose answer is lost
@@ -126,9 +138,7 @@ class Etcd:
             entries: at most MAX_ENTRIES, MAX_BYTES in sum of their sizes, each key once.
             timeout: seconds after which to give up.
             in_doubt: an earlier commit of the same entries ended in EtcdUnknownError.
-
-        Returns:
-            An outcome per entry, in their order.
+            clock: a key that is put with each batch, so that its revision says how far all are.
 
         Raises:
             ValueError: the batch exceeds a limit.
@@ -139,15 +149,16 @@ class Etcd:
         """
         transaction.check(entries)
         if not entries:
-            return []
+            return Commit([], 0, 0)
         deadline = time.monotonic() + timeout
         answer = self._connection.call(
-            _TXN, transaction.request(entries), timeout=timeout, changes=True
+            _TXN, transaction.request(entries, clock), timeout=timeout, changes=True
         )
-        outcomes = transaction.outcomes(answer.reply)
+        done = transaction.result(answer.reply, len(entries))
         if in_doubt or answer.in_doubt:
-            return self._settle(entries, outcomes, answer.reply.header.revision, deadline)
-        return outcomes
+            outcomes = self._settle(entries, done.outcomes, done.revision, deadline)
+            return Commit(outcomes, done.revision, done.before)
+        return done
 
     def read(self, keys: Sequence[str], *, timeout: float) -> list[KeyValue | None]:
         """Read keys linearizably: what was committed before the call is seen.
@@ -236,6 +247,16 @@ class Etcd:
             ValueError: `ttl` is too short.
         """
         return Session(self._connection, key, value, ttl=ttl, on_lost=on_lost, clock=clock)
+
+    def revoke(self, lease: int, *, timeout: float) -> None:
+        """End a lease at once, and with it the keys that go with it; one that has ended is fine.
+
+        Raises:
+            EtcdError: etcd does not answer.
+        """
+        with contextlib.suppress(EtcdRejectedError):
+            request = LeaseRevokeRequest(ID=lease)
+            self._connection.call(_REVOKE, request, timeout=timeout, changes=False)
 
     def watch(
         self,

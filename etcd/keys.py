@@ -9,6 +9,16 @@ ROOT: Final = "/alibroker/v1/"
 INSTANCES: Final = ROOT + "instances/"
 BINDINGS: Final = ROOT + "bindings/"
 STORE: Final = ROOT + "store"
+REPLICAS: Final = ROOT + "replicas/"
+"""One key per broker process, which goes with its lease."""
+OWNER: Final = ROOT + "owner"
+"""Names the one replica that has the store to itself; goes with its lease."""
+CLOCK: Final = ROOT + "clock"
+"""Its revision says how far the records are: each commit of records puts it."""
+CLAIMS: Final = ROOT + "claims/"
+"""Keys whose revisions say when something in the cloud was last claimed."""
+SEAL: Final = ROOT + "seal"
+"""Sealed with the broker's key, so that another one is noticed before anything is read with it."""
 
 
 class InstanceKey(msgspec.Struct, frozen=True):

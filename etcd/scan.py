@@ -7,7 +7,7 @@ from typing import Any, Final
 from etcd3.etcdrpc import RangeRequest
 
 from alibroker.etcd.errors import EtcdCompactedError, ReplyTooLargeError
-from alibroker.etcd.transaction import KeyValue, key_value
+from alibroker.etcd.transaction import KeyValue, key_value, successor
 
 _PAGE_KEYS: Final = 4000
 
@@ -115,12 +115,6 @@ class Scan(Iterator[KeyValue]):
                 # Without this pin a scan under writes is torn: later pages show later states.
                 self._revision = self._revision or page.header.revision
                 return page
-
-
-def successor(prefix: str) -> bytes:
-    """Return the first key behind all that begin with `prefix`."""
-    encoded = prefix.encode()
-    return encoded[:-1] + bytes([encoded[-1] + 1])
 
 
 def _cuts(prefix: str, count: int, start: bytes) -> list[bytes]:

@@ -45,7 +45,7 @@ from etcd3.etcdrpc import RangeRequest, WatchCreateRequest, WatchRequest
 
 from alibroker.etcd.connection import Connection, Stream
 from alibroker.etcd.errors import EtcdCompactedError, EtcdRejectedError, EtcdUnavailableError
-from alibroker.etcd.scan import successor
+from alibroker.etcd.transaction import successor
 
 _log = logging.getLogger(__name__)
 
