@@ -37,7 +37,7 @@ asgi_lifespan = "on"
 bind = [_edge.bind]
 certfile = str(_edge.tls_cert) if _edge.tls_cert else None
 keyfile = str(_edge.tls_key) if _edge.tls_key else None
-# Read here so that it is refused and not ignored: see on_starting.
+# Each is a replica; see docs/architecture.md.
 workers = int(os.environ.get("WEB_CONCURRENCY") or 1)
 # Seconds in which the worker has to show a sign of life.
 timeout = 120
@@ -64,18 +64,10 @@ control_socket_disable = True
 def on_starting(server: Any) -> None:
     """Take precautions, and begin to start the embedded etcd unless the settings name another.
 
-    How many workers there are and where they listen may be said elsewhere than in this file.
+    Where the workers listen may be said elsewhere than in this file.
     """
     # Kept where a reload of this file (SIGHUP) does not forget it.
     server.embedded_etcd = None
-    if server.cfg.workers > 1:
-        _log.critical(
-            "alibroker does not start: %d workers are asked for (--workers, -w, WEB_CONCURRENCY), "
-            "but one process owns the store, and the others could change nothing. Ask for one: "
-            "ALIBROKER_WORKERS is how much it does at once",
-            server.cfg.workers,
-        )
-        sys.exit(1)
     for warning in precautions.warnings(_edge, _engine, os.environ):
         _log.warning("%s", warning)
     try:
@@ -95,13 +87,6 @@ def on_starting(server: Any) -> None:
     server.embedded_etcd = embedded
     os.environ[EMBEDDED_ENDPOINT] = embedded.endpoint
     os.environ[EMBEDDED_KEEPER] = str(embedded.keeper_pid)
-
-
-def nworkers_changed(server: Any, new_value: int, old_value: int | None) -> None:
-    """Stay with one worker when SIGTTIN asks for one more."""
-    if old_value is not None and new_value > old_value:
-        _log.error("One process owns the store: the number of workers stays %d", old_value)
-        server.num_workers = old_value
 
 
 def post_worker_init(worker: object) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from alibroker.actors.repository import Repository, StoreRefusedError
+from alibroker.actors.replica import DeregisteredError, NotYetError, StoreRefusedError
+from alibroker.actors.repository import Repository
 from alibroker.etcd.errors import EtcdDiskFullError, EtcdError, EtcdFullError
 from alibroker.etcd.identity import StoreReplacedError
 from alibroker.etcd.records import UnknownSchemaError
@@ -25,10 +26,15 @@ class Availability:
     """
 
     def __init__(
-        self, store: Repository, view: View, on_step_down: Callable[[Exception], None]
+        self,
+        store: Repository,
+        view: View,
+        on_step_down: Callable[[Exception], None],
+        on_deregistered: Callable[[str], None],
     ) -> None:
-        """Take what is called with the reason when no waiting helps any more."""
+        """Take what is called with the reason: when no waiting helps, when all begins anew."""
         self._store = store
+        self._on_deregistered = on_deregistered
         self._on_step_down = on_step_down
         self._view = view
         self._troubles: set[type[EtcdError]] = set()
@@ -47,7 +53,11 @@ class Availability:
         try:
             action()
         except (StoreRefusedError, StoreReplacedError, UnknownSchemaError) as ex:
-            self._step_down(ex)
+            self.step_down(ex)
+        except DeregisteredError as ex:
+            self._on_deregistered(str(ex))
+        except NotYetError as ex:
+            self._wait(ex)
         except EtcdError as ex:
             self.away(ex)
         else:
@@ -67,6 +77,12 @@ class Availability:
             self._view.waits_for = "etcd does not answer, or does not let the broker in"
         self._view.available = False
 
+    def _wait(self, reason: NotYetError) -> None:
+        if self._view.waits_for != str(reason):
+            log.info("Not yet: %s", reason)
+        self._view.waits_for = str(reason)
+        self._view.available = False
+
     def _back(self) -> None:
         if not self._view.available:
             log.info("The store can be used")
@@ -75,7 +91,7 @@ class Availability:
         self._troubles.clear()
         self._view.available = True
 
-    def _step_down(self, error: Exception) -> None:
+    def step_down(self, error: Exception) -> None:
         """Be of no use, visibly, until an operator has mended what only an operator can mend."""
         log.critical("%s", error)
         self.stepped_down = True

@@ -45,7 +45,26 @@ class Reseal:
     key: Key
 
 
-Item = Change | StepReport | TimeIsUp | Reseal
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """The operation of a replica that lives no more goes to this one."""
+
+    key: Key
+    operation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveAway:
+    """An operation of this replica goes to another."""
+
+    key: Key
+    operation_id: str
+    replica: str
+    idle: bool
+    """Whether none of its steps is running."""
+
+
+Item = Change | StepReport | TimeIsUp | Reseal | TakeOver | GiveAway
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,5 +163,5 @@ def depends_on(item: Item) -> set[Key]:
             return keys
         case StepReport(report=report):
             return {report.key}
-        case TimeIsUp(key=key) | Reseal(key=key):
+        case TimeIsUp(key=key) | Reseal(key=key) | TakeOver(key=key) | GiveAway(key=key):
             return {key}

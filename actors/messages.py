@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import pykka
 
 from alibroker.brokers.api import Json
+from alibroker.etcd.watch import Event
 from alibroker.lifecycle.commands import Answer, Command, Report
 from alibroker.lifecycle.records import Key
 
@@ -158,9 +159,47 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Anybody to storage: another replica has come or gone, or this one was declared dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Follower to storage: what was written, by whichever replica, up to a revision."""
+
+    follower: object
+    revision: int
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class LostSight:
+    """Follower to storage: it does not hear any more what others write."""
+
+    follower: object
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Barrier to storage: what others write has not arrived in time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """System to dispatcher: take on nothing more; resolve `reply` when no step is running."""
 
+    reply: Future[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """System to storage: leave all operations to other replicas; resolve `reply` when that is done.
+
+    With `idle` no step of them is running.
+    """
+
+    idle: bool
     reply: Future[bool]
 
 

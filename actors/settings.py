@@ -124,6 +124,11 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable)
         return self.data_dir / "notes"
 
     @property
+    def presences(self) -> Path:
+        """Directory in which processes show that they live."""
+        return self.data_dir / "replicas"
+
+    @property
     def endpoints(self) -> tuple[str, ...]:
         """The endpoints of the external etcd; none: etcd is embedded."""
         return tuple(one.strip() for one in self.etcd_endpoints.split(",") if one.strip())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from alibroker.actors.actor import Actor, Address
@@ -17,29 +18,36 @@ from alibroker.actors.decisions import (
     Write,
 )
 from alibroker.actors.handout import Handout
+from alibroker.actors.membership import Membership
 from alibroker.actors.messages import (
+    Behind,
     Change,
+    HandOver,
+    Look,
+    LostSight,
     Resume,
+    Seen,
     StepReport,
     StepTaken,
     Tick,
     resolve,
 )
+from alibroker.actors.replica import SupersededError
 from alibroker.actors.replies import Replies
-from alibroker.actors.repository import Repository, SupersededError
 from alibroker.brokers.api import Failed
 from alibroker.brokers.catalog import Catalog
-from alibroker.etcd.client import MAX_ENTRIES, Committed, Lost
+from alibroker.etcd.client import MAX_ENTRIES, Commit, Committed
 from alibroker.etcd.errors import (
     EtcdError,
     EtcdRejectedError,
     EtcdUnknownError,
 )
+from alibroker.etcd.records import UnknownSchemaError
 from alibroker.lifecycle import progress
 from alibroker.lifecycle.claims import Claims
 from alibroker.lifecycle.commands import Answer, Verdict
 from alibroker.lifecycle.deadlines import Deadlines
-from alibroker.lifecycle.records import Key
+from alibroker.lifecycle.records import Key, Operation, Record
 from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
@@ -47,6 +55,8 @@ log = logging.getLogger(__name__)
 PING_INTERVAL = 2.0
 RESEAL_BATCH = 50
 """Records sealed anew in each tick after a change of the key."""
+NOT_OURS = 60.0
+"""Seconds until it is seen again whether another replica has done what it should."""
 
 
 class Storage(Actor):
@@ -65,7 +75,7 @@ class Storage(Actor):
         address: Address,
         supervisor: Address,
         *,
-        store: Repository,
+        membership: Membership,
         view: View,
         dispatcher: Address,
         pollers: Mapping[str, Address],
@@ -73,7 +83,9 @@ class Storage(Actor):
         lifetime: float,
     ) -> None:
         super().__init__(address, supervisor)
-        self._store = store
+        self._store = store = membership.store
+        self._membership = membership
+        self._replica = membership.replica
         self._view = view
         self._claims = Claims(catalog)
         self._dispatcher = dispatcher
@@ -81,12 +93,14 @@ class Storage(Actor):
         self._pending: list[Item] = []
         self._unsettled: list[Write] = []
         self._replies = Replies()
+        self._held: list[tuple[int, Item]] = []
         self._cut_off: dict[Key, float] = {}
         self._next_try = 0.0
-        self._availability = Availability(store, view, self._step_down)
+        self._availability = Availability(store, view, self._step_down, self._deregistered)
         self._handout = Handout(catalog, dispatcher, pollers)
         self._batches = Batches(
             store=store,
+            replica=membership.replica,
             view=view,
             claims=self._claims,
             deadlines=self._deadlines,
@@ -97,18 +111,33 @@ class Storage(Actor):
 
     def on_start(self) -> None:
         """Begin with nothing known: what an earlier life saw may be out of date."""
+        self._membership.leave()
         self._view.clear(self._store.decoded)
         self.actor_ref.tell(Tick())  # nobody is served before all is read: begin at once
 
-    def receive(self, message: Item | Tick | Resume) -> None:
+    def receive(
+        self, message: Item | Tick | Resume | Look | Seen | LostSight | Behind | HandOver
+    ) -> None:
         """Gather, and commit when nothing more waits."""
         match message:
             case Tick():
                 self._tick()
+            case Look():
+                self._next_try = 0.0
+                self._tick()
+            case Seen():
+                self._see(message)
+            case LostSight(follower=follower, reason=reason):
+                if self._membership.is_from(follower):
+                    self._deregistered(reason)
+            case Behind():
+                self._membership.catch_up()
+            case HandOver(idle=idle, reply=reply):
+                self._hand_over(reply, idle=idle)
             case Resume(broker=""):
                 self._resume_all()
             case Resume(broker=broker):
-                self._handout.of(broker, self._view.running())
+                self._handout.of(broker, self._ours())
             case _:
                 self._pending.append(message)
         if self._pending and (len(self._pending) >= MAX_ENTRIES or self.actor_inbox.empty()):
@@ -118,6 +147,7 @@ class Storage(Actor):
         """Store what has been gathered."""
         self._flush()
         self._store.close()
+        self._membership.leave()
 
     def on_failure(self, *error: Any) -> None:
         """Leave nobody waiting."""
@@ -126,6 +156,7 @@ class Storage(Actor):
             if isinstance(item, Change):
                 resolve(item.reply, sorry)
         self._replies.end_all(sorry)
+        self._membership.leave()
         super().on_failure(*error)
 
     # -- time -----------------------------------------------------------------------------------
@@ -134,6 +165,9 @@ class Storage(Actor):
         now = time.monotonic()
         if self._availability.stepped_down:
             return
+        self._replica.beat()
+        if self._replica.lost:
+            self._deregistered(self._replica.lost)
         if not self._view.complete or self._unsettled or not self._view.available:
             if now >= self._next_try:
                 self._recover_or_settle()
@@ -141,10 +175,25 @@ class Storage(Actor):
         elif now >= self._next_try:
             self._next_try = now + PING_INTERVAL
             self._availability.attempt(self._store.ping)
+        if self._usable:
+            self._availability.attempt(self._adapt)
         if self._view.complete and not self._unsettled:
-            due = self._deadlines.due(time.time())
-            self._pending.extend(TimeIsUp(*one) for one in due)
-            self._reseal()
+            self._time_is_up(time.time())
+            if self._replica.is_chosen("reseal"):
+                self._reseal()
+
+    def _adapt(self) -> None:
+        taken = self._membership.adapt()
+        if taken:
+            log.info("%d operations are taken over from replicas that are gone", len(taken))
+            self._pending.extend(taken)
+
+    def _time_is_up(self, now: float) -> None:
+        for key, operation_id in self._deadlines.due(now):
+            if self._membership.is_due_here(key):
+                self._pending.append(TimeIsUp(key, operation_id))
+            elif self._view.operation(key) is not None:
+                self._deadlines.again(key, operation_id, now + NOT_OURS)
 
     def _reseal(self) -> None:
         """Seal some more records with the current key, a few at a time beside the real work."""
@@ -164,17 +213,33 @@ class Storage(Actor):
             self._availability.attempt(self._store.ping)
 
     def _step_down(self, error: Exception) -> None:
-        """Leave to another process what is its own now: neither answer from what was, nor act."""
-        if isinstance(error, SupersededError):
-            self._view.clear(self._store.decoded)
-            self._handout.all(())
+        """Leave the store to others: neither answer from what was, nor act."""
+        self._membership.leave()
+        if isinstance(error, SupersededError | UnknownSchemaError):
+            self._let_go()
+
+    def _deregistered(self, reason: str) -> None:
+        """Drop all that was known, and come back as another replica."""
+        log.warning("This replica has to begin anew: %s", reason)
+        self._view.waits_for = f"this replica was taken for dead and begins anew: {reason}"
+        items = [write.item for write in self._unsettled] + [item for _, item in self._held]
+        self._unsettled, self._held = [], []
+        self._pending = items + self._pending
+        self._let_go()
+        self._next_try = 0.0
+
+    def _let_go(self) -> None:
+        self._membership.leave()
+        self._view.clear(self._store.decoded)
+        self._handout.all(())
+        self._replies.end_all(Answer(Verdict.UNAVAILABLE, AWAY))
 
     # -- start ----------------------------------------------------------------------------------
 
     def _recover(self) -> None:
-        """Take over the store, read everything back and resume every operation in progress."""
+        """Register, read everything back and resume every operation that is ours to go on with."""
+        self._membership.join()
         started = time.monotonic()
-        self._store.take_over()
         self._view.clear(self._store.decoded)
         self._claims.clear()
         self._deadlines.clear()
@@ -185,6 +250,7 @@ class Storage(Actor):
             self._deadlines.set(record)
             count += 1
         self._view.unreadable = frozenset(self._store.unreadable)
+        self._membership.begin()
         self._view.complete = True
         resumed = self._resume_all()
         if self._store.outdated:
@@ -197,8 +263,8 @@ class Storage(Actor):
         )
 
     def _resume_all(self) -> int:
-        """Hand out all operations anew; returns how many there are."""
-        running = self._view.running()
+        """Hand out all operations anew that are ours; returns how many there are."""
+        running = self._ours()
         now = time.time()
         for record in running:
             if not record.operation.removing:
@@ -206,6 +272,52 @@ class Storage(Actor):
                 self._cut_off[record.key] = now
         self._handout.all(running)
         return len(running)
+
+    def _ours(self) -> list[Record]:
+        return [one for one in self._view.running() if self._membership.is_ours(one)]
+
+    # -- other replicas -------------------------------------------------------------------------
+
+    def _see(self, seen: Seen) -> None:
+        """Take in what was written, by whichever replica."""
+        if not self._membership.is_from(seen.follower):
+            return
+        try:
+            for event in seen.events:
+                news = self._store.news(event.key, event.value, event.revision)
+                if news is not None:
+                    self._take_in(*news, event.value)
+        except UnknownSchemaError as ex:
+            self._availability.step_down(ex)
+            return
+        self._store.followed(seen.revision)
+        self._caught_up()
+
+    def _caught_up(self) -> None:
+        """Let go on who had to wait until the view is as far as it is now."""
+        self._membership.reached()
+        if self._held:
+            known = self._store.revision
+            self._pending += [item for revision, item in self._held if revision <= known]
+            self._held = [one for one in self._held if one[0] > known]
+
+    def _take_in(self, key: Key, record: Record | None, value: bytes | None) -> None:
+        before = self._view.get(key)
+        self._view.put(key, record, value)
+        self._view.unreadable = frozenset(self._store.unreadable)
+        self._claims.put(key, before, record)
+        self._cut_off.pop(key, None)
+        if record is not None:
+            self._deadlines.set(record)
+            self._membership.may_be_stray(record)
+            self._go_on(before.operation if before is not None else None, record)
+
+    def _hand_over(self, reply: Future[bool], *, idle: bool) -> None:
+        """Leave to others what they can go on with at once."""
+        if self._usable:
+            self._pending.extend(self._membership.given_away(idle=idle))
+        self._flush()
+        resolve(reply, value=True)
 
     # -- deciding -------------------------------------------------------------------------------
 
@@ -237,24 +349,26 @@ class Storage(Actor):
     # -- committing -----------------------------------------------------------------------------
 
     def _commit(self, writes: list[Write], *, in_doubt: bool = False) -> None:
-        results = self._try(writes, in_doubt=in_doubt)
-        if results is None:
+        done = self._try(writes, in_doubt=in_doubt)
+        if done is None:
             return
         lost = []
-        for write, result in zip(writes, results, strict=True):
-            if isinstance(result, Committed):
-                self._store.committed(write.key, write.record, result.revision)
-                self._apply(write)
+        for write, outcome in zip(writes, done.outcomes, strict=True):
+            if isinstance(outcome, Committed):
+                latest = self._store.committed(write.key, write.record, outcome.revision)
+                self._apply(write, latest=latest)
             else:
                 lost.append(write)
+        self._store.applied(done)
         if lost:
-            self._availability.attempt(lambda: self._reread(lost))
+            self._availability.attempt(lambda: self._reconsider(lost, done.revision))
         elif not self._view.available:
             # That it took these does not say that it takes more: its disk may be full.
             self._availability.attempt(self._store.ping)
+        self._caught_up()
 
-    def _try(self, writes: list[Write], *, in_doubt: bool) -> list[Committed | Lost] | None:
-        """Return what came of each write; None if that was nothing, or nothing sure."""
+    def _try(self, writes: list[Write], *, in_doubt: bool) -> Commit | None:
+        """Return what came of the writes; None if that was nothing, or nothing sure."""
         try:
             return self._store.commit([write.entry for write in writes], in_doubt=in_doubt)
         except EtcdUnknownError as ex:
@@ -288,6 +402,15 @@ class Storage(Actor):
                     StepReport(broker, worker, progress.with_result(report, failed))
                 )
 
+    def _reconsider(self, lost: list[Write], revision: int) -> None:
+        """Somebody else has written: decide again as soon as it is known what."""
+        if self._membership.follows:
+            # It may be that this one may not write any more, of which no event tells.
+            self._store.ping()
+            self._held += [(revision, write.item) for write in lost]
+        else:
+            self._reread(lost)
+
     def _reread(self, lost: list[Write]) -> None:
         """Somebody else has written: learn what, and decide again."""
         self._pending = [write.item for write in lost] + self._pending
@@ -296,27 +419,31 @@ class Storage(Actor):
             self._claims.put(key, self._view.get(key), record)
             self._view.put(key, record, value)
 
-    def _apply(self, write: Write) -> None:
+    def _apply(self, write: Write, *, latest: bool) -> None:
         """Let everybody see what is durable now, and set the next thing going."""
         before = self._view.get(write.key)
-        record = write.record
-        self._view.put(write.key, record, write.entry.value)
-        self._claims.put(write.key, before, record)
-        self._cut_off.pop(write.key, None)
+        record = write.record if latest else before
+        if latest:
+            self._view.put(write.key, record, write.entry.value)
+            self._claims.put(write.key, before, record)
+            self._cut_off.pop(write.key, None)
         if isinstance(write.item, StepReport):
             item = write.item
             self._dispatcher.tell(StepTaken(item.report.key, item.broker, item.worker))
-        if record is not None:
-            self._deadlines.set(record)
-            if before is not None and before.operation.id != record.operation.id:
-                stopped = Answer(Verdict.BUSY, f"It was stopped: {record.operation.kind}.")
-                self._replies.end(before.operation.id, stopped)
-            if isinstance(write.item, Reseal):
-                pass
-            elif record.operation.in_progress:
-                self._handout.one(record)
-            else:
-                ended = Answer(Verdict.ENDED, record.operation.description, record)
-                self._replies.end(record.operation.id, ended)
         if isinstance(write.item, Change) and write.answer is not None:
             self._replies.answer(write.item, write.answer)
+        if record is not None:
+            self._deadlines.set(record)
+            self._membership.may_be_stray(record)
+            self._go_on(before.operation if before is not None else None, record)
+
+    def _go_on(self, before: Operation | None, record: Record) -> None:
+        """Answer whoever waits for the end of an operation, or go on with it if it is ours."""
+        operation = record.operation
+        if before is not None and before.id != operation.id:
+            stopped = Answer(Verdict.BUSY, f"It was stopped: {operation.kind}.")
+            self._replies.end(before.id, stopped)
+        if not operation.in_progress:
+            self._replies.end(operation.id, Answer(Verdict.ENDED, operation.description, record))
+        elif operation != before and self._membership.is_ours(record):
+            self._handout.one(record)

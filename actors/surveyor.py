@@ -6,7 +6,7 @@ import collections
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
 from msgspec.structs import replace
@@ -37,7 +37,9 @@ FIRST_SURVEY = 300.0
 class Surveys:
     """The last survey as everybody may read it; the surveyor alone writes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_ours: Callable[[], bool]) -> None:
+        """Take what says whether it is for this replica to take them."""
+        self.is_ours = is_ours
         self.report = SurveyReport()
         self.running = False
         self.stopping = threading.Event()
@@ -80,7 +82,9 @@ class Surveyor(Actor):
         match message:
             case Tick():
                 ready = self._view.complete and self._view.available
-                if self._settings.survey_interval and ready and time.monotonic() >= self._next:
+                due = self._settings.survey_interval and time.monotonic() >= self._next
+                # One replica does it; an operator may ask any of them.
+                if due and ready and self._surveys.is_ours():
                     self._survey()
             case TakeSurvey(asked_at=asked_at):
                 # One that was begun after it was asked for may have been asked for by another.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import threading
 import time
@@ -13,11 +14,16 @@ from typing import Any, Self
 import pykka
 
 from alibroker.actors.actor import Address
+from alibroker.actors.barrier import Barrier, BehindError
 from alibroker.actors.calls import Calls
 from alibroker.actors.dispatcher import Dispatcher
+from alibroker.actors.membership import Membership
 from alibroker.actors.messages import (
+    Behind,
     Change,
     Drain,
+    HandOver,
+    Look,
     Reply,
     Settle,
     Settlement,
@@ -26,6 +32,7 @@ from alibroker.actors.messages import (
 )
 from alibroker.actors.poller import Poller
 from alibroker.actors.quarantine import Quarantine
+from alibroker.actors.replica import Replica
 from alibroker.actors.repository import Repository
 from alibroker.actors.settings import EngineSettings
 from alibroker.actors.storage import Storage
@@ -36,6 +43,7 @@ from alibroker.actors.worker import Worker
 from alibroker.brokers.api import NOTHING, Broker, Json, TryAgainError
 from alibroker.brokers.catalog import Catalog, CatalogError
 from alibroker.brokers.contract import ContractError, Plugin, checked, contained
+from alibroker.etcd import keys
 from alibroker.etcd.client import Etcd
 from alibroker.etcd.sealing import Sealer
 from alibroker.etcd.space import Disk
@@ -82,7 +90,7 @@ class BrokerSystem:
     ) -> None:
         self.catalog = Catalog(_plugins(brokers), not_loaded)
         self.view = View()
-        self.surveys = Surveys()
+        self.surveys = Surveys(lambda: self.replica.is_chosen("survey"))
         """What the last comparison of the cloud with the records found."""
         self.settings = settings or EngineSettings()
         self.gave_up = ""
@@ -101,6 +109,15 @@ class BrokerSystem:
             name: [Address(f"worker {name} {number}") for number in range(self.settings.workers)]
             for name in names
         }
+        self.replica = Replica(
+            etcd,
+            release=release(),
+            directory=self.settings.presences,
+            timeout=self.settings.store_timeout,
+            private=not self.settings.endpoints,
+            on_change=lambda: self._storage.tell(Look()),
+        )
+        self._barrier = Barrier(self._read_clock, lambda: self._storage.tell(Behind()))
         self._surveyor = Address("surveyor")
         self._supervisor = Address("supervisor")
         self._supervising: pykka.ActorRef[Supervisor] | None = None
@@ -108,6 +125,7 @@ class BrokerSystem:
 
     def start(self) -> None:
         """Start all actors. Storage then reads everything back: see `wait_until_ready`."""
+        self._barrier.start()
         self._supervising = Supervisor.start(
             self._supervisor, self._children(), self._calls, self._give_up
         )
@@ -127,24 +145,38 @@ class BrokerSystem:
         if not self.view.complete:
             # Nothing to store, and whoever still reads would hold up the stop.
             self._etcd.close()
-        self._drain()
+        self._hand_over(idle=self._drain())
         if self._ticker is not None:
             self._ticker.stop()
         self._supervising.stop()
         self._supervising = None
+        self._barrier.stop()
         self._close_plugins()
         self._calls.quarantine.close()
         self._etcd.close()
 
-    def _drain(self) -> None:
+    def _drain(self) -> bool:
+        """Let steps in flight finish; returns whether none runs any more."""
         if not self._dispatcher.is_alive:
-            return
+            return False
         reply: Future[bool] = Future()
         self._dispatcher.tell(Drain(reply))
         try:
-            reply.result(timeout=DRAIN_TIMEOUT)
+            return reply.result(timeout=DRAIN_TIMEOUT)
         except TimeoutError:
             log.warning("Steps still run after %s s; the next start takes them up", DRAIN_TIMEOUT)
+            return False
+
+    def _hand_over(self, *, idle: bool) -> None:
+        """Let other replicas go on with what this one has begun."""
+        if not self._storage.is_alive:
+            return
+        reply: Future[bool] = Future()
+        self._storage.tell(HandOver(idle, reply))
+        try:
+            reply.result(timeout=CLOSE_TIMEOUT)
+        except TimeoutError:
+            log.warning("Other replicas take over what this one leaves when it is gone")
 
     def _close_plugins(self) -> None:
         closing = [
@@ -187,6 +219,19 @@ class BrokerSystem:
             resolve(reply, Answer(Verdict.UNAVAILABLE, "The plugin of this service is not loaded."))
         else:
             self._dispatcher.tell(Change(command, service.broker, reply))
+
+    async def up_to_date(self) -> bool:
+        """Wait until the view holds all changes that had been answered, by whichever replica.
+
+        Returns False if that cannot be seen to now: then whatever the view says is a guess.
+        """
+        if self.replica.is_current:
+            return True
+        try:
+            await self._barrier.passed()
+        except BehindError:
+            return False
+        return True
 
     def survey(self) -> None:
         """Have the cloud compared with the records; see `surveys` for what comes of it."""
@@ -267,17 +312,25 @@ class BrokerSystem:
         children.append(Child(self._surveyor, self._start_surveyor, lambda: None))
         return children
 
+    def _read_clock(self) -> int:
+        revision, _ = self._etcd.read_revision(keys.CLOCK, timeout=self.settings.store_timeout)
+        return revision
+
     def _start_storage(self) -> pykka.ActorRef[Any]:
         settings = self.settings
+        store = Repository(
+            self._etcd,
+            self._sealer,
+            self.replica,
+            timeout=settings.store_timeout,
+            marker=settings.marker,
+            disk=None if settings.endpoints else Disk(settings.data_dir / "etcd"),
+        )
         return Storage.start(
             self._storage,
             self._supervisor,
-            store=Repository(
-                self._etcd,
-                self._sealer,
-                timeout=settings.store_timeout,
-                marker=settings.marker,
-                disk=None if settings.endpoints else Disk(settings.data_dir / "etcd"),
+            membership=Membership(
+                self._etcd, store, self.replica, self.view, self._barrier, self._storage
             ),
             view=self.view,
             dispatcher=self._dispatcher,
@@ -332,6 +385,11 @@ class BrokerSystem:
             storage=self._storage,
             dispatcher=self._dispatcher,
         )
+
+
+def release() -> str:
+    """Return the version of the broker that is installed."""
+    return importlib.metadata.version("alibroker")
 
 
 def _plugins(brokers: Sequence[Broker | Plugin]) -> list[Plugin]:

@@ -95,8 +95,10 @@ def write_backup(etcd: Etcd, file: IO[bytes]) -> int:
 
     put(Head(FORMAT, time.time(), scan.revision))
     for pair in scan:
-        put(Line(pair.key, pair.value.decode()))
-        count += 1
+        # What goes with a lease is about processes, and would stay for ever if it were restored.
+        if pair.lease == 0:
+            put(Line(pair.key, pair.value.decode()))
+            count += 1
     file.write(msgspec.json.encode(Tail(count, digest.hexdigest())) + b"\n")
     return count
 

@@ -64,7 +64,7 @@ def create_app(
     settings = settings or EdgeSettings()
     app = _app(
         _authentication(users, operators or {}, settings),
-        Gate(lambda: system.view.complete),
+        Gate(lambda: system.view.complete, system.up_to_date),
         Ready(system.problems, system.warnings),
         Conversation(settings.missing_version),
     )
@@ -137,12 +137,16 @@ def _configured_app() -> Deployment:
     deployment = Deployment(
         _app(
             _authentication(users, operators, edge),
-            Gate(lambda: False),
+            Gate(lambda: False, _never),
             Ready(lambda: [lifespan.waits_for]),
             lifespan,
         )
     )
     return deployment
+
+
+async def _never() -> bool:
+    return False
 
 
 def _load(engine: EngineSettings, embedded: str | None, quarantine: Quarantine) -> BrokerSystem:

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,14 +39,23 @@ KEEPER_INTERVAL: Final = 1.0
 """Seconds between looks at the keeper of the embedded etcd."""
 
 
-class Gate:
-    """Keeps requests out until the records have been read back: an answer would be a guess.
+STATIC_PATHS: Final = ("/v2/catalog", "/openapi.json")
+"""What is the same whatever the records say."""
 
-    Once open it stays open. Whoever answers looks for himself whether records are missing later.
+
+class Gate:
+    """Keeps requests out while an answer would be a guess.
+
+    That is until the records have been read back; and, for each request, until what other replicas
+    had answered before it is known. Once open it stays open: whoever answers looks for himself
+    whether records are missing later.
     """
 
-    def __init__(self, is_open: Callable[[], bool]) -> None:
+    def __init__(
+        self, is_open: Callable[[], bool], up_to_date: Callable[[], Awaitable[bool]]
+    ) -> None:
         self._is_open = is_open
+        self._up_to_date = up_to_date
         self._open = False
 
     async def process_request(self, req: falcon.asgi.Request, _resp: falcon.asgi.Response) -> None:
@@ -55,15 +64,22 @@ class Gate:
         Raises:
             OsbError: 503 while the broker is starting.
         """
-        if self._open or req.path in OPEN_PATHS:
+        if req.path in OPEN_PATHS:
             return
-        self._open = self._is_open()
+        self._open = self._open or self._is_open()
         if not self._open:
             raise OsbError(
                 503,
                 "ServiceUnavailable",
                 "The broker is starting, and reads its records back; try again.",
                 headers={"Retry-After": "5"},
+            )
+        if req.path not in STATIC_PATHS and not await self._up_to_date():
+            raise OsbError(
+                503,
+                "ServiceUnavailable",
+                "The broker cannot see now whether it knows the latest state; try again.",
+                headers={"Retry-After": "2"},
             )
 
     async def process_response(

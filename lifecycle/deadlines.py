@@ -26,6 +26,10 @@ class Deadlines:
         if at is not None:
             heapq.heappush(self._heap, (at, record.key, operation.id))
 
+    def again(self, key: Key, operation_id: str, at: float) -> None:
+        """Look at a record again later, whatever it says."""
+        heapq.heappush(self._heap, (at, key, operation_id))
+
     def due(self, now: float) -> list[tuple[Key, str]]:
         """Return key and operation id of the records whose time has come."""
         some = []

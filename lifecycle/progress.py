@@ -49,7 +49,7 @@ def advance(record: R, report: Report, now: float) -> R | None:
     operation, result = record.operation, report.result
     due = operation.in_progress and operation.id == report.operation_id
     if not due or report.step != operation.step:
-        return _absorbed(record, report, now)
+        return absorbed(record, report, now)
     taken = replace(operation, step=operation.step + 1, tries=0, due_at=now, poll_after=0.0)
     match result:
         case Again():
@@ -88,6 +88,24 @@ def advance(record: R, report: Report, now: float) -> R | None:
             if isinstance(ended, Instance) and not result.instance_usable:
                 ended = replace(ended, usable=False)
             return ended
+
+
+def absorbed(record: R, report: Report, now: float) -> R | None:
+    """Take in what came of an abandoned attempt: facts about the cloud, and a missing answer.
+
+    Returns the record to store, None if there is nothing to store.
+    """
+    if isinstance(report.result, Again) and report.result.unanswered:
+        return replace(record, unanswered_at=now)
+    facts = getattr(report.result, "resource", NOTHING)
+    if record.status is Status.DELETED or not facts:
+        return None
+    merged = {**record.resource, **facts}
+    if same_json(merged, record.resource):
+        return None
+    return noted(
+        replace(record, resource=merged, clean=False), now, "a step ended after it was given up"
+    )
 
 
 def with_result(report: Report, result: Failed) -> Report:
@@ -230,20 +248,6 @@ def _ended(
     if isinstance(record, Instance):
         record = replace(record, wanted=None)
     return noted(record, now, f"{operation.kind} {state}" + (description and f": {description}"))
-
-
-def _absorbed(record: R, report: Report, now: float) -> R | None:
-    if isinstance(report.result, Again) and report.result.unanswered:
-        return replace(record, unanswered_at=now)
-    facts = getattr(report.result, "resource", NOTHING)
-    if record.status is Status.DELETED or not facts:
-        return None
-    merged = {**record.resource, **facts}
-    if same_json(merged, record.resource):
-        return None
-    return noted(
-        replace(record, resource=merged, clean=False), now, "a step ended after it was given up"
-    )
 
 
 def _bounded(text: str) -> str:

@@ -63,6 +63,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started_at: float
     deadline: float
     """The operation has ended by then."""
+    replica: str = ""
+    """Which of the broker's processes works on it; the others leave it alone."""
     requested_by: str = ""
     """The originating identity, as `platform user`; empty if the platform sent none."""
     adopting: bool = False

@@ -33,7 +33,7 @@ def fail_once(monkeypatch: Any, actor: type[Any], method: str) -> None:
     """Let the actor's next call of a method raise, in the middle of handling a message."""
     original = getattr(actor, method)
 
-    def failing(*_: Any) -> Any:
+    def failing(*_: Any, **__: Any) -> Any:
         monkeypatch.setattr(actor, method, original)
         raise OnceError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -12,11 +11,10 @@ from drawers import Drawer
 from waiting import eventually
 
 from alibroker.actors import system as system_module
-from alibroker.actors.handout import Handout
 from alibroker.actors.system import BrokerSystem
 from alibroker.actors.ticker import Ticker
 from alibroker.lifecycle.commands import Bind, Deprovision, Unbind, Verdict
-from alibroker.lifecycle.records import Key, OperationState, Record, Status
+from alibroker.lifecycle.records import OperationState, Status
 
 
 def test_a_start_waits_for_no_tick(make_system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,38 +78,3 @@ def test_nothing_is_started_while_a_stopped_creation_is_still_in_the_cloud(
 
     assert ended(system, "i1").status is Status.DELETED
     assert drawer.things == {}
-
-
-def test_a_store_has_one_owner(make_system: Any) -> None:
-    first = make_system()
-    second = make_system()
-
-    answer = ask(first, provision("i1"))
-
-    assert answer.verdict is Verdict.UNAVAILABLE
-    assert "Another broker process" in eventually(first.problems)[0]
-    assert ask(second, provision("i1")).verdict is Verdict.STARTED
-
-
-def test_who_is_no_owner_any_more_neither_tells_nor_does_anything(
-    make_system: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = make_system()
-    ask(first, provision("ended", accepts_incomplete=False))
-    ask(first, provision("waiting", parameters={"slow": 60}))
-    handed_out: list[list[str]] = []
-    hand_out = Handout.all
-
-    def noted(self: Handout, running: Iterable[Record]) -> None:
-        some = list(running)
-        handed_out.append([record.instance_id for record in some])
-        hand_out(self, some)
-
-    monkeypatch.setattr(Handout, "all", noted)
-    second = make_system()
-    eventually(first.problems)
-    # What was true then may not be now.
-    assert first.view.keys() == []
-    assert first.view.operation(Key("ended")) is None
-    assert handed_out == [["waiting"], []]
-    assert second.view.operation(Key("ended")) is not None

@@ -130,8 +130,9 @@ class DrawerBroker:
     def provision(self, work: Work) -> Step:
         self._note(work)
         if "token" not in work.resource:
-            return InProgress(description="Planned.", resource={"token": work.operation_id})
-        self.drawer.things.setdefault(work.instance_id, work.operation_id)
+            token = work.parameters.get("token", work.operation_id)
+            return InProgress(description="Planned.", resource={"token": token})
+        self.drawer.things.setdefault(work.instance_id, work.resource["token"])
         self.drawer.hold.wait(20)
         if work.parameters.get("busy", 0) > len(self._calls_of(work)) - 2:
             raise TryAgainError("The cloud is busy.", after=0.05)

@@ -19,7 +19,7 @@ from drawer_app import HEADER_TIMEOUT, USER, DrawerServer, drawer_server
 from drawers import PLAN, SERVICE
 from waiting import eventually
 
-from alibroker.actors.repository import OWNER
+from alibroker.etcd import keys
 from alibroker.etcd.client import Entry, Etcd
 from alibroker.etcd.embedded import EmbeddedEtcd, Timing
 
@@ -156,7 +156,7 @@ def test_a_signal_to_all_processes_at_once_is_an_orderly_stop(tmp_path: Path) ->
 def test_a_store_that_is_sealed_with_another_key_ends_the_start(tmp_path: Path) -> None:
     with EmbeddedEtcd(tmp_path / "etcd", timing=Timing(10, 50)) as store:
         with Etcd([store.endpoint]) as etcd:
-            etcd.commit([Entry(OWNER, b"sealed.otherwise", 0)], timeout=10)
+            etcd.commit([Entry(keys.OWNER, b"sealed.otherwise", 0)], timeout=10)
         settings = {"ALIBROKER_ETCD_ENDPOINTS": store.endpoint, "ALIBROKER_SEAL_KEY": KEY}
         with drawer_server(tmp_path, until="", **settings) as server:
             assert exit_code(server) == 3
@@ -183,25 +183,6 @@ def test_a_broker_whose_etcd_does_not_come_up_ends_with_its_last_words(tmp_path:
         assert exit_code(server) == 3
         log = server.log.read_text()
         assert re.search(r"(?s)CRITICAL[^\n]*etcd ended 5 times.*it cannot be done", log)
-
-
-@pytest.mark.parametrize("asked", ["an option", "a variable"])
-def test_a_second_worker_is_refused(tmp_path: Path, asked: str) -> None:
-    options = ["--workers", "2"] if asked == "an option" else []
-    settings = {"WEB_CONCURRENCY": "2"} if asked == "a variable" else {}
-    with drawer_server(tmp_path, *options, until="", **settings) as server:
-        assert exit_code(server) == 1
-        log = server.log.read_text()
-        assert re.search("CRITICAL.*2 workers are asked for.*WEB_CONCURRENCY", log)
-        assert not (tmp_path / "data").exists()
-
-
-def test_one_more_worker_is_not_started_on_a_signal(tmp_path: Path) -> None:
-    with drawer_server(tmp_path) as server:
-        worker = server.worker().pid
-        server.popen.send_signal(signal.SIGTTIN)
-        eventually(lambda: "the number of workers stays 1" in server.log.read_text())
-        assert server.worker().pid == worker
 
 
 class SmallDisk:
