@@ -18,10 +18,12 @@ from waiting import eventually
 from werkzeug.serving import make_server
 
 from alibroker.cli.main import main
+from alibroker.conformance import session
 from alibroker.conformance.command import PASSWORD as VARIABLE
 from alibroker.conformance.rules import orphans
+from alibroker.conformance.transport import Transport
 
-sys.path.insert(0, str(Path(__file__).parent))  # for model_broker.py
+sys.path.insert(0, str(Path(__file__).parent))  # for model_broker.py and inside.py
 
 USER = "platform"
 PASSWORD = "pass:wörd-of-the-platform"
@@ -119,3 +121,23 @@ def serve_wsgi() -> Iterator[Callable[[Any], str]]:
         server.shutdown()
         thread.join(20)
         server.server_close()
+
+
+@pytest.fixture
+def reach_inside(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], str]:
+    """Return a function that has the command reach a WSGI application without a server.
+
+    The URL that it returns is for one application at a time.
+    """
+    from inside import Inside  # noqa: PLC0415 - it lies in this folder
+
+    def reach(app: Any) -> str:
+        class Direct(Transport):
+            def __init__(self, url: str, **more: Any) -> None:
+                super().__init__(url, **more)
+                self._session.mount("http://", Inside(app))
+
+        monkeypatch.setattr(session, "Transport", Direct)
+        return "http://inside.test"
+
+    return reach

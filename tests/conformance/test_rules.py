@@ -169,28 +169,28 @@ ROTATION = ("earlier-bindings-can-be-rotated", "rotation-takes-the-plan-of-the-i
 
 
 def test_bindings_are_rotated_after_a_change_of_plan(
-    serve_wsgi: Callable[[Any], str], conform: Any
+    reach_inside: Callable[[Any], str], conform: Any
 ) -> None:
     broker = ModelBroker(plans_change=True)
-    run = conform(serve_wsgi(broker), *OPTIONS, exit_code=0)
+    run = conform(reach_inside(broker), *OPTIONS, exit_code=0)
     # It is one of those that want to be told service and plan.
     assert run.failed() == {ROTATION[1]}, run.explain()
     assert run.outcome(ROTATION[0]) == "pass"
     assert "up to 4 instances and 8 bindings" in run.result.stderr
     assert broker.things == {}
     broker = ModelBroker("rotation-within-a-plan", plans_change=True)
-    run = conform(serve_wsgi(broker), *OPTIONS, exit_code=1)
+    run = conform(reach_inside(broker), *OPTIONS, exit_code=1)
     assert run.failed("MUST", "SHOULD") == {ROTATION[0]}, run.explain()
     assert broker.things == {}
 
 
 @pytest.mark.parametrize("fault", ["any-plan", "plan-cannot-change"])
 def test_where_the_plan_does_not_change_no_rotation_is_tried(
-    serve_wsgi: Callable[[Any], str], conform: Any, fault: str
+    reach_inside: Callable[[Any], str], conform: Any, fault: str
 ) -> None:
     """Whether the catalog says so, or the update fails."""
     broker = ModelBroker(fault, plans_change=fault == "plan-cannot-change")
-    run = conform(serve_wsgi(broker), *OPTIONS, "--only", ROTATION[0], exit_code=0)
+    run = conform(reach_inside(broker), *OPTIONS, "--only", ROTATION[0], exit_code=0)
     assert run.outcome(ROTATION[0]) == ("not applicable" if fault == "any-plan" else "skipped")
     assert broker.things == {}
     assert bool(broker.ended) is (fault == "plan-cannot-change")
@@ -198,28 +198,28 @@ def test_where_the_plan_does_not_change_no_rotation_is_tried(
 
 @pytest.mark.parametrize("fault", sorted(BROKEN_MUST))
 def test_a_broken_must_is_found_and_nothing_else(
-    serve_wsgi: Callable[[Any], str], conform: Any, fault: str
+    reach_inside: Callable[[Any], str], conform: Any, fault: str
 ) -> None:
     broker = ModelBroker(fault)
     options = () if fault == "services-missing" else OPTIONS
-    run = conform(serve_wsgi(broker), *options, exit_code=1)
+    run = conform(reach_inside(broker), *options, "--quiet", exit_code=1)
     assert run.failed("MUST") == BROKEN_MUST[fault], run.explain()
 
 
 @pytest.mark.parametrize("fault", sorted(BROKEN_SHOULD))
 def test_a_broken_should_is_a_warning(
-    serve_wsgi: Callable[[Any], str], conform: Any, fault: str
+    reach_inside: Callable[[Any], str], conform: Any, fault: str
 ) -> None:
-    url = serve_wsgi(ModelBroker(fault))
-    run = conform(url, *OPTIONS, exit_code=0)
+    url = reach_inside(ModelBroker(fault))
+    run = conform(url, *OPTIONS, "--quiet", exit_code=0)
     assert run.failed("SHOULD") == {BROKEN_SHOULD[fault]}, run.explain()
     assert run.failed("MUST") == set(), run.explain()
 
 
 def test_a_broker_need_not_have_updates_unless_its_catalog_says_so(
-    serve_wsgi: Callable[[Any], str], conform: Any
+    reach_inside: Callable[[Any], str], conform: Any
 ) -> None:
-    url = serve_wsgi(ModelBroker("no-updates"))
+    url = reach_inside(ModelBroker("no-updates"))
     run = conform(url, *OPTIONS, exit_code=1)
     assert run.failed("MUST") == {
         "update-without-service-is-refused",
@@ -233,9 +233,9 @@ def test_a_broker_need_not_have_updates_unless_its_catalog_says_so(
 
 
 def test_what_has_never_been_there_to_look_at_does_not_pass(
-    serve_wsgi: Callable[[Any], str], conform: Any
+    reach_inside: Callable[[Any], str], conform: Any
 ) -> None:
-    run = conform(serve_wsgi(ModelBroker()), "--only", "CAT-1,LI-2,BND-7,OP-3,BND-9")
+    run = conform(reach_inside(ModelBroker()), "--only", "CAT-1,LI-2,BND-7,OP-3,BND-9")
     passed = {one["check"] for one in run.document["results"] if one["result"] == "pass"}
     assert "catalog-is-an-object-with-services" in passed
     assert passed.isdisjoint(
@@ -244,16 +244,16 @@ def test_what_has_never_been_there_to_look_at_does_not_pass(
 
 
 def test_a_deletion_that_should_have_been_refused_does_not_end_the_walk(
-    serve_wsgi: Callable[[Any], str], conform: Any
+    reach_inside: Callable[[Any], str], conform: Any
 ) -> None:
-    run = conform(serve_wsgi(ModelBroker("delete-needs-nothing")), *OPTIONS, exit_code=1)
+    run = conform(reach_inside(ModelBroker("delete-needs-nothing")), *OPTIONS, exit_code=1)
     for check in ("deprovision-succeeds", "deprovisioned-instances-are-gone", "polls-after-unbind"):
         assert run.outcome(check) == "pass"
     assert run.outcome("orphans-can-be-deleted") == "pass"
 
 
 def test_names_that_differ_in_case_are_two_names(
-    serve_wsgi: Callable[[Any], str], conform: Any
+    reach_inside: Callable[[Any], str], conform: Any
 ) -> None:
-    run = conform(serve_wsgi(ModelBroker("names-by-case")), "--only", "CAT-7", exit_code=0)
+    run = conform(reach_inside(ModelBroker("names-by-case")), "--only", "CAT-7", exit_code=0)
     assert run.outcome("names-are-unique") == "pass"
