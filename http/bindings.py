@@ -112,6 +112,8 @@ class ServiceBinding:
         more = {"parameters": parameters} if parameters else {}
         send(resp, 200, {**self._published(binding), **more})
 
+    on_head = on_get
+
     async def on_delete(
         self,
         req: falcon.asgi.Request,
@@ -167,6 +169,8 @@ class ServiceBindingOperation:
         key = Key(checked_id("instance_id", instance_id), checked_id("binding_id", binding_id))
         operation = polled(self._system, key, self._settings, f"binding {binding_id}")
         send_last_operation(resp, operation, time.time(), of_instance=False)
+
+    on_head = on_get
 
 
 def _find(system: BrokerSystem, instance_id: str, binding_id: str) -> Binding:

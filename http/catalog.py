@@ -41,3 +41,5 @@ class CatalogResource:
             resp.set_header("Content-Encoding", "gzip")
         resp.data = document
         resp.content_type = falcon.MEDIA_JSON
+
+    on_head = on_get

@@ -16,6 +16,8 @@ class Alive:
         """Probe."""
         send(resp, 200, {"status": "ok"})
 
+    on_head = on_get
+
 
 class Ready:
     """`/readyz`: plugins loaded, etcd reachable, all records read, all actors alive."""
@@ -37,3 +39,5 @@ class Ready:
             send(resp, 200, {"status": "ok", "warnings": warnings})
         else:
             send(resp, 200, {"status": "ok"})
+
+    on_head = on_get

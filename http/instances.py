@@ -141,6 +141,8 @@ class ServiceInstance:
             body["metadata"] = instance.metadata
         send(resp, 200, body)
 
+    on_head = on_get
+
     def _send(self, resp: falcon.asgi.Response, answer: Answer, *, ended: int) -> None:
         """Answer a provision or an update; `ended` is the status if it was waited for."""
         record = answer.record
@@ -166,6 +168,8 @@ class ServiceInstanceOperation:
         key = Key(checked_id("instance_id", instance_id))
         operation = polled(self._system, key, self._settings, f"instance {instance_id}")
         send_last_operation(resp, operation, time.time(), of_instance=True)
+
+    on_head = on_get
 
 
 def check_there(record: Record, name: str) -> None:

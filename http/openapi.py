@@ -88,3 +88,5 @@ class OpenApi:
         """Fetch."""
         resp.data = self._document
         resp.content_type = falcon.MEDIA_JSON
+
+    on_head = on_get

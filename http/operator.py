@@ -55,6 +55,8 @@ class SurveyResource:
             },
         )
 
+    on_head = on_get
+
     async def on_post(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Have a survey taken. It has been when `taken_at` is not before `asked_at`."""
         if not self._system.view.complete:

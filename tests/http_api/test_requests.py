@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 import time
 from typing import Any
@@ -69,39 +68,6 @@ def test_the_request_identity_is_echoed_on_every_answer(platform: Any, path: str
         headers = {"X-Broker-API-Request-Identity": "r-1", "Authorization": authorization}
         result = platform("GET", path, headers=headers)
         assert result.headers["X-Broker-API-Request-Identity"] == "r-1"
-
-
-def test_the_catalog_is_not_sent_again_to_who_has_it(platform: Any) -> None:
-    first = platform("GET", "/v2/catalog")
-    assert [service["name"] for service in first.json["services"]] == ["drawer"]
-    again = platform("GET", "/v2/catalog", headers={"If-None-Match": first.headers["ETag"]})
-    assert (again.status_code, again.content) == (304, b"")
-
-
-@pytest.mark.parametrize(
-    ("accepted", "packed"),
-    [
-        ("gzip", True),
-        ("deflate, GZIP;q=0.5, br", True),
-        ("identity;q=0.5,gzip;q=1.0", True),
-        ("gzip;q=0", False),
-        ("gzip; q=0.000, identity", False),
-        ("x-gzip, br", False),
-        ("", False),
-    ],
-)
-def test_the_catalog_comes_compressed_to_who_can_read_that(
-    platform: Any, accepted: str, *, packed: bool
-) -> None:
-    plain = platform("GET", "/v2/catalog")
-    found = platform("GET", "/v2/catalog", headers={"Accept-Encoding": accepted})
-    assert found.headers["Vary"] == "Accept-Encoding"
-    assert (found.headers.get("Content-Encoding") == "gzip") is packed
-    assert (found.headers["ETag"] != plain.headers["ETag"]) is packed
-    content = gzip.decompress(found.content) if packed else found.content
-    assert content == plain.content
-    known = {"Accept-Encoding": accepted, "If-None-Match": found.headers["ETag"]}
-    assert platform("GET", "/v2/catalog", headers=known).status_code == 304
 
 
 BODIES = {
