@@ -27,7 +27,7 @@ class Call(NamedTuple):
 
     broker: str
     what: str
-    """`provision`, ..., `unbind`, `observe`, `inventory`, `exists`, `keep`."""
+    """`provision`, ..., `unbind`, `observe`, `share`, `inventory`, `exists`, `keep`."""
     key: Key = Key("")
     operation_id: str = ""
 

@@ -76,8 +76,10 @@ class Neighbours:
         if watch is not None:
             watch.close()
 
-    def _heard(self, _revision: int, _events: list[Event]) -> None:
-        self._storage.tell(self._message)
+    def _heard(self, _revision: int, events: list[Event]) -> None:
+        # Those that live write there what they are at, which changes nothing.
+        if any(event.value is None or event.version == 1 for event in events):
+            self._storage.tell(self._message)
 
     def _broken(self, error: Exception) -> None:
         log.info("Replicas that come and go are noticed later: %s", error)

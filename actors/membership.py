@@ -19,7 +19,7 @@ from alibroker.actors.actor import Address
 from alibroker.actors.barrier import Barrier
 from alibroker.actors.decisions import GiveAway, TakeOver
 from alibroker.actors.following import Follower, Neighbours
-from alibroker.actors.messages import Look
+from alibroker.actors.messages import Look, Shared
 from alibroker.actors.replica import Replica
 from alibroker.actors.repository import Repository
 from alibroker.etcd.client import Etcd
@@ -45,6 +45,7 @@ class Membership:
         view: View,
         barrier: Barrier,
         storage: Address,
+        pollers: Iterable[Address],
     ) -> None:
         self._etcd = etcd
         self.store = store
@@ -52,6 +53,7 @@ class Membership:
         self._view = view
         self._barrier = barrier
         self._storage = storage
+        self._pollers = tuple(pollers)
         self._neighbours = Neighbours(etcd, storage, Look())
         self._follower: Follower | None = None
         self._living: frozenset[str] = frozenset()
@@ -131,6 +133,8 @@ class Membership:
         """
         self._note_changes()
         replica = self.replica
+        names = () if replica.owns else (replica.id,)
+        replica.report(self._view.in_progress_at(*names), self.store.revision)
         if replica.owns and replica.others:
             unnamed = self._not_named(self._view.running())
             if not unnamed:
@@ -173,6 +177,9 @@ class Membership:
         for one in self._living - living - {self.replica.id}:
             log.info("Replica %s is gone", one)
             self._strays = True
+        if len(living) != max(1, len(self._living)):
+            for poller in self._pollers:
+                poller.tell(Shared(len(living)))
         self._living = living
 
     def _not_named(self, running: Iterable[Record]) -> list[TakeOver]:

@@ -164,6 +164,13 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """Storage to pollers: so many replicas, this one included, call the cloud."""
+
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """Follower to storage: what was written, by whichever replica, up to a revision."""
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from alibroker.actors.actor import Actor, Address
 from alibroker.actors.calls import Call, Calls
-from alibroker.actors.messages import Reset, StepDue, Tick, Wait
+from alibroker.actors.messages import Reset, Shared, StepDue, Tick, Wait
 from alibroker.actors.quarantine import not_now
 from alibroker.brokers.api import Json, TryAgainError, Work
 from alibroker.brokers.catalog import Catalog
@@ -67,7 +67,7 @@ class Poller(Actor):
         self._schedule: list[tuple[float, int, int, Wait]] = []
         self._defects = 0
 
-    def receive(self, message: Wait | Tick | Reset) -> None:
+    def receive(self, message: Wait | Tick | Reset | Shared) -> None:
         """Keep an operation, or see which are due."""
         match message:
             case Wait():
@@ -76,6 +76,19 @@ class Poller(Actor):
                 self._look(time.monotonic())
             case Reset():
                 self._schedule.clear()
+            case Shared(replicas=replicas):
+                self._share(replicas)
+
+    def _share(self, replicas: int) -> None:
+        sharing = self._plugin.sharing
+        if sharing is None:
+            return
+        try:
+            self._calls.run(
+                Call(self._plugin.name, "share"), self.actor_ref, lambda: sharing.share(replicas)
+            )
+        except (ContractError, TryAgainError):
+            log.exception("%s: defect in share", self._plugin.name)
 
     def _keep(self, wait: Wait, looks: int) -> None:
         # The wall clock may be set while an operation waits, or while the broker is down.

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from alibroker.actors.presence import Presence
 from alibroker.etcd import keys
 from alibroker.etcd.client import Committed, Entry, Etcd, KeyValue
 from alibroker.etcd.errors import EtcdError, EtcdUnavailableError
 from alibroker.etcd.lease import Session, now
+from alibroker.etcd.transaction import Guard
 from alibroker.lifecycle.ownership import Registration, chosen, chosen_for
 from alibroker.lifecycle.records import SCHEMA, Key
 
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 
 TTL: Final = 6
 """Seconds after which a replica that gives no sign of life is taken for dead."""
+REPORT_INTERVAL: Final = 5.0
+"""Seconds between what a replica tells operators of itself."""
 PRIVATE_TTL: Final = 20
 """The same where all replicas are on one machine, and see each other end at once."""
 
@@ -90,6 +94,8 @@ class Replica:
         self._presence: Presence | None = None
         self._owner = 0
         self._lost = ""
+        self._registration = Registration(id="", host="", pid=0, release=release, started_at=0.0)
+        self._report_at = 0.0
         self._beat = now()
         self._interrupted = False
         self.id = ""
@@ -178,12 +184,28 @@ class Replica:
             raise DeregisteredError("the store is not its own any more")
         self._interrupted = False
 
-    def guards(self) -> tuple[tuple[str, int], ...]:
+    def guards(self) -> tuple[Guard, ...]:
         """Return what each write has to compare, so that it counts only while this one lives."""
         if self.owns:
             return ((keys.OWNER, self._owner),)
         session = self._session
-        return ((session.key, session.create_revision), (keys.OWNER, 0)) if session else ()
+        return (session.guard, (keys.OWNER, 0)) if session else ()
+
+    def report(self, operations: int, revision: int) -> None:
+        """Tell operators what this replica is at, now and then.
+
+        Raises:
+            EtcdError: etcd does not answer; `SessionLostError`: this one does not live any more.
+        """
+        session, moment = self._session, time.monotonic()
+        registration = replace(
+            self._registration, operations=operations, revision=revision, alone=self.alone
+        )
+        if session is None or registration == self._registration or moment < self._report_at:
+            return
+        self._report_at = moment + REPORT_INTERVAL
+        session.update(msgspec.json.encode(registration), timeout=self._timeout)
+        self._registration = registration
 
     def take(self) -> int | None:
         """Make the store this process's own, once nobody else is there.
@@ -236,14 +258,10 @@ class Replica:
     # -- registering ----------------------------------------------------------------------------
 
     def _register(self) -> None:
-        host = socket.gethostname()[:64]
-        self.id = f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
-        registration = Registration(
-            id=self.id,
-            host=host,
-            pid=os.getpid(),
-            release=self._release,
-            started_at=time.time(),
+        host, pid = socket.gethostname()[:64], os.getpid()
+        self.id = f"{host}-{pid}-{secrets.token_hex(4)}"
+        registration = self._registration = Registration(
+            id=self.id, host=host, pid=pid, release=self._release, started_at=time.time()
         )
         self._presence = Presence(self._directory, self.id)
         session = self._etcd.session(
@@ -269,7 +287,7 @@ class Replica:
             keys.OWNER,
             self.id.encode(),
             former.revision if former else 0,
-            guards=((session.key, session.create_revision),),
+            guards=(session.guard,),
             lease=session.lease,
         )
         done = self._etcd.write([entry], timeout=self._timeout, clock=keys.CLOCK)

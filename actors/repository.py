@@ -26,6 +26,7 @@ from alibroker.etcd.records import (
 )
 from alibroker.etcd.sealing import Sealer, SealError
 from alibroker.etcd.space import Disk
+from alibroker.etcd.transaction import Guard
 from alibroker.lifecycle.claims import Claim
 from alibroker.lifecycle.records import Binding, Instance, Key, Record
 
@@ -217,7 +218,7 @@ class Repository:
         """
         path = _path(key)
         value = None if record is None else encode(record, self._sealer, path)
-        guards = [*self._replica.guards()]
+        guards: list[Guard] = [*self._replica.guards()]
         guards += ((_path(one), self._revisions.get(one, 0)) for one in basis)
         unmoved: list[tuple[str, int]] = []
         moves: list[str] = []

@@ -220,6 +220,10 @@ class BrokerSystem:
         else:
             self._dispatcher.tell(Change(command, service.broker, reply))
 
+    def replicas(self) -> int:
+        """Return how many replicas live, this one included."""
+        return max(1, len(self.replica.registrations))
+
     async def up_to_date(self) -> bool:
         """Wait until the view holds all changes that had been answered, by whichever replica.
 
@@ -330,7 +334,13 @@ class BrokerSystem:
             self._storage,
             self._supervisor,
             membership=Membership(
-                self._etcd, store, self.replica, self.view, self._barrier, self._storage
+                self._etcd,
+                store,
+                self.replica,
+                self.view,
+                self._barrier,
+                self._storage,
+                self._pollers.values(),
             ),
             view=self.view,
             dispatcher=self._dispatcher,

@@ -287,6 +287,18 @@ class Preflight(Protocol):
         ...
 
 
+@runtime_checkable
+class Sharing(Protocol):
+    """What a broker offers besides, if it keeps below limits that the cloud has for an account."""
+
+    def share(self, replicas: int) -> None:
+        """Take note how many of the broker's processes call the cloud, this one included.
+
+        Each keeps below its part of a limit. Called whenever that changes; returns at once.
+        """
+        ...
+
+
 class Found(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing in the cloud that carries this broker's mark, as `Inventory.inventory` saw it."""
 

@@ -24,6 +24,7 @@ from alibroker.brokers.api import (
     Json,
     OperationKind,
     ServiceOffering,
+    Sharing,
     Step,
     Succeeded,
     TryAgainError,
@@ -58,6 +59,8 @@ class Plugin:
     instance_fact: str = ""
     binding_fact: str = ""
     """As the inventory names them; empty without one."""
+    sharing: Sharing | None = None
+    """The broker itself, if it keeps below limits that its replicas share."""
 
 
 def contained(call: Callable[[], T]) -> T:
@@ -103,7 +106,7 @@ def _checked(broker: Broker, others: Sequence[Plugin]) -> Plugin:
     taken = [offering for other in others for offering in other.offerings]
     for fault in faults([*taken, *offerings]):
         raise ContractError(fault)
-    return Plugin(name, broker, offerings, inventory, *facts)
+    return Plugin(name, broker, offerings, inventory, *facts, sharing=_sharing(broker))
 
 
 def _offerings(broker: Broker) -> tuple[ServiceOffering, ...]:
@@ -128,6 +131,14 @@ def _inventory(broker: Broker) -> Inventory | None:
         if not isinstance(getattr(broker, fact, None), str):
             raise ContractError(f"it has an inventory, but {fact} is no text")
     return broker if isinstance(broker, Inventory) else None
+
+
+def _sharing(broker: Broker) -> Sharing | None:
+    if not hasattr(broker, "share"):
+        return None
+    if not isinstance(broker, Sharing) or not callable(broker.share):
+        raise ContractError("its share is no method")
+    return broker
 
 
 def checked_step(work: Work, result: object) -> Step:

@@ -9,6 +9,7 @@ from alibroker.cli.check import check
 from alibroker.cli.demo import demo
 from alibroker.cli.orphans import orphans
 from alibroker.cli.records import records
+from alibroker.cli.replicas import replicas
 from alibroker.cli.run import run
 from alibroker.cli.spend import compare
 from alibroker.conformance.command import conformance
@@ -28,6 +29,7 @@ main.add_command(backup)
 main.add_command(restore)
 main.add_command(records)
 main.add_command(orphans)
+main.add_command(replicas)
 main.add_command(check)
 main.add_command(compare)
 main.add_command(run)

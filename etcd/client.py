@@ -12,6 +12,7 @@ from etcd3.etcdrpc import (
     AlarmRequest,
     AlarmType,
     LeaseRevokeRequest,
+    LeaseTimeToLiveRequest,
     RangeRequest,
     RequestOp,
     StatusRequest,
@@ -67,6 +68,7 @@ __all__ = [
 _RANGE: Final = attrgetter("kv.Range")
 _TXN: Final = attrgetter("kv.Txn")
 _STATUS: Final = attrgetter("maintenance.Status")
+_LEFT: Final = attrgetter("lease.LeaseTimeToLive")
 _REVOKE: Final = attrgetter("lease.LeaseRevoke")
 _ALARM: Final = attrgetter("maintenance.Alarm")
 
@@ -257,6 +259,15 @@ class Etcd:
         with contextlib.suppress(EtcdRejectedError):
             request = LeaseRevokeRequest(ID=lease)
             self._connection.call(_REVOKE, request, timeout=timeout, changes=False)
+
+    def lease_left(self, lease: int, *, timeout: float) -> float:
+        """Return the seconds after which a lease ends if it is not kept; 0 if it has ended.
+
+        Raises:
+            EtcdError: etcd does not answer.
+        """
+        left: int = self._ask(_LEFT, LeaseTimeToLiveRequest(ID=lease), timeout).TTL
+        return float(max(0, left))
 
     def watch(
         self,

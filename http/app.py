@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def create_app(
     """
     settings = settings or EdgeSettings()
     app = _app(
-        _authentication(users, operators or {}, settings),
+        _authentication(users, operators or {}, settings, system.replicas),
         Gate(lambda: system.view.complete, system.up_to_date),
         Ready(system.problems, system.warnings),
         Conversation(settings.missing_version),
@@ -80,9 +80,12 @@ def create_app(
 
 
 def _authentication(
-    users: Mapping[str, str], operators: Mapping[str, str], settings: EdgeSettings
+    users: Mapping[str, str],
+    operators: Mapping[str, str],
+    settings: EdgeSettings,
+    replicas: Callable[[], int] = lambda: 1,
 ) -> Authentication:
-    guesses = Guesses(settings.wrong_passwords)
+    guesses = Guesses(settings.wrong_passwords, shared_by=replicas)
     return Authentication(users, operators, guesses, Addresses(settings.proxies()))
 
 

@@ -54,25 +54,24 @@ class Guesser:
 class Recent:
     """How many wrong ones there were of late; they are forgotten as fast as they are free."""
 
-    __slots__ = ("_counted_at", "_free", "_recent")
+    __slots__ = ("_counted_at", "_recent")
 
-    def __init__(self, free: float, now: float) -> None:
-        """Begin with none; `free` of them a minute make nobody wait."""
-        self._free = free
+    def __init__(self, now: float) -> None:
+        """Begin with none."""
         self._recent = 0.0
         self._counted_at = now
 
-    def count(self, now: float) -> None:
-        """Count one. Beyond twice what is free they make nothing worse."""
-        self._recent = min(self._left(now) + 1, 2 * self._free)
+    def count(self, now: float, free: float) -> None:
+        """Count one, where `free` a minute make nobody wait; beyond twice that none is worse."""
+        self._recent = min(self._left(now, free) + 1, 2 * free)
         self._counted_at = now
 
-    def delay(self, now: float) -> float:
+    def delay(self, now: float, free: float) -> float:
         """Return the seconds that the next has to wait."""
-        return max(0.0, (self._left(now) - self._free) / self._free * LONGEST)
+        return max(0.0, (self._left(now, free) - free) / free * LONGEST)
 
-    def _left(self, now: float) -> float:
-        return max(0.0, self._recent - self._free / 60 * (now - self._counted_at))
+    def _left(self, now: float, free: float) -> float:
+        return max(0.0, self._recent - free / 60 * (now - self._counted_at))
 
 
 class Guesses:
@@ -83,14 +82,20 @@ class Guesses:
         free: int = FREE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        shared_by: Callable[[], int] = lambda: 1,
     ) -> None:
-        """Take how many a minute are free, and clock (seconds) and pause, which tests replace."""
+        """Take how many a minute are free, and clock (seconds) and pause, which tests replace.
+
+        Each of as many processes as `shared_by` says counts what comes by way of itself, and gives
+        its part of what is free.
+        """
         self._free = free
+        self._shared_by = shared_by
         self._clock = clock
         self._sleep = sleep
         self._wrong: OrderedDict[int, Recent] = OrderedDict()
         self._right: OrderedDict[int, None] = OrderedDict()
-        self._together = Recent(free * FREE_TOGETHER, clock())
+        self._together = Recent(clock())
         self._waiting: Counter[int | str] = Counter()
         self._seldom = Seldom(clock)
         self._addresses: Counter[str] = Counter()
@@ -115,13 +120,14 @@ class Guesses:
     def was_wrong(self, guesser: Guesser) -> None:
         """Remember it, and say in the log that somebody guesses, if so."""
         now = self._clock()
-        recent = self._wrong.pop(guesser.key, None) or Recent(self._free, now)
+        recent = self._wrong.pop(guesser.key, None) or Recent(now)
         self._wrong[guesser.key] = recent
         if len(self._wrong) > REMEMBERED:
             self._wrong.popitem(last=False)
-        recent.count(now)
-        self._together.count(now)
-        if recent.delay(now) or self._together.delay(now):
+        free = self._part
+        recent.count(now, free)
+        self._together.count(now, free * FREE_TOGETHER)
+        if recent.delay(now, free) or self._together.delay(now, free * FREE_TOGETHER):
             self._say(guesser)
 
     def was_right(self, guesser: Guesser) -> None:
@@ -134,10 +140,16 @@ class Guesses:
             self._right.popitem(last=False)
 
     def _delay(self, guesser: Guesser) -> float:
-        now = self._clock()
+        now, free = self._clock(), self._part
         recent = self._wrong.get(guesser.key)
-        own = recent.delay(now) if recent is not None else 0.0
-        return own if guesser.key in self._right else max(own, self._together.delay(now))
+        own = recent.delay(now, free) if recent is not None else 0.0
+        if guesser.key in self._right:
+            return own
+        return max(own, self._together.delay(now, free * FREE_TOGETHER))
+
+    @property
+    def _part(self) -> float:
+        return max(1.0, self._free / max(1, self._shared_by()))
 
     @contextmanager
     def _counted(self, guesser: Guesser) -> Iterator[None]:

@@ -26,6 +26,12 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     """Unix time in seconds."""
     schema: int = SCHEMA
     """The version of the records that it writes, and the latest that it can read."""
+    operations: int = 0
+    """How many operations it works on, when it last said so."""
+    revision: int = 0
+    """How far it knows the records: the store's revision."""
+    alone: bool = False
+    """Whether it has the store to itself."""
 
 
 def chosen(what: str, living: Iterable[str]) -> str:

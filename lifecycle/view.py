@@ -39,7 +39,7 @@ class View:
         self._decode: Decode | None = None
         self._instances: dict[str, Record | bytes] = {}
         self._bindings: dict[str, dict[str, Record | bytes]] = {}
-        self._running: dict[Key, str] = {}
+        self._running: dict[Key, tuple[str, str]] = {}
         self._count: collections.Counter[str] = collections.Counter()
 
     def instance(self, instance_id: str) -> Instance | None:
@@ -102,6 +102,12 @@ class View:
         """Return how many operations on the service's instances and bindings have not ended."""
         return self._count[service_id]
 
+    def in_progress_at(self, *replicas: str) -> int:
+        """Return how many operations name one of the replicas; without any, how many there are."""
+        if not replicas:
+            return len(self._running)
+        return sum(self._count[_of(replica)] for replica in replicas)
+
     def clear(self, decode: Decode) -> None:
         """Forget everything; from now on `decode` makes records of bytes. For storage only."""
         self.complete = False
@@ -113,16 +119,15 @@ class View:
 
     def put(self, key: Key, record: Record | None, value: bytes | None = None) -> None:
         """Replace a record, or remove it; `value` is what etcd has of it. For storage only."""
-        service_id = self._running.pop(key, None)
-        if service_id is not None:
-            self._count[service_id] -= 1
+        for counted in self._running.pop(key, ()):
+            self._count[counted] -= 1
         if record is None:
             self._remove(key)
             return
         kept: Record | bytes = record
         if record.operation.in_progress:
-            self._running[key] = record.service_id
-            self._count[record.service_id] += 1
+            self._running[key] = (record.service_id, _of(record.operation.replica))
+            self._count.update(self._running[key])
         elif value is not None:
             kept = value
         if key.binding_id:
@@ -143,3 +148,8 @@ class View:
         if isinstance(kept, bytes) and self._decode is not None:
             return self._decode(key, kept)
         return kept if isinstance(kept, Record) else None
+
+
+def _of(replica: str) -> str:
+    """Return what a replica's operations are counted under, apart from those of services."""
+    return f"replica {replica}"

@@ -72,6 +72,7 @@ class Bucket:
 
     def __init__(self, rate: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Allow `rate` calls a second on average, and bursts of what was saved up."""
+        self._whole_rate = rate
         self._full_rate = rate
         self._rate = rate
         self._clock = clock
@@ -108,6 +109,13 @@ class Bucket:
             self._sent_away = max(0, self._sent_away - 1)
             return wait
 
+    def share(self, replicas: int) -> None:
+        """Keep to a part of the rate, for as many others keep to theirs."""
+        with self._lock:
+            part = self._whole_rate / replicas
+            self._rate *= part / self._full_rate if self._full_rate < float("inf") else 1.0
+            self._full_rate = part
+
     def slow_down(self, after: float) -> None:
         """Halve the rate, and let nothing through for `after` seconds: the cloud throttles."""
         with self._lock:
@@ -134,6 +142,11 @@ class RateLimiter:
         reads = action.startswith(("Describe", "List", "Get", "Head"))
         kind = "read" if reads else "write"
         return self._buckets.get(f"{product}.{kind}") or self._buckets[f"other.{kind}"]
+
+    def share(self, replicas: int) -> None:
+        """Divide all rates by the number of processes that call the cloud."""
+        for bucket in self._buckets.values():
+            bucket.share(replicas)
 
     def wait(self, product: str, action: str) -> None:
         """Wait until the call may be made, `MAX_WAIT` seconds at most.

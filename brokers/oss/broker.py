@@ -127,6 +127,10 @@ class OssBroker:
         """Tag a bucket as one that is to stay."""
         self._inventory.keep(found)
 
+    def share(self, replicas: int) -> None:
+        """Divide the limits of calls."""
+        self._cloud.limiter.share(replicas)
+
     def close(self) -> None:
         """Close the connections."""
         self._buckets.close()

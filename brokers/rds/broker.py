@@ -204,6 +204,10 @@ class RdsBroker:
         """Mark an instance as kept, in its tags."""
         self._inventory.keep(found)
 
+    def share(self, replicas: int) -> None:
+        """Divide the limits of calls."""
+        self._cloud.limiter.share(replicas)
+
     def close(self) -> None:
         """Close the connections."""
         self._cloud.close()

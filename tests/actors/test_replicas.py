@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from commands import ask, common, ended, provision
-from drawers import Drawer
+from drawers import Drawer, DrawerBroker
 from waiting import eventually
 
 from alibroker.actors.system import BrokerSystem
@@ -203,6 +203,20 @@ def test_nothing_in_the_cloud_gets_two_records(
     for number in range(10):
         states = [ended(up_to_date(other), f"{letter}{number}").operation.state for letter in "ab"]
         assert sorted(states) == ["failed", "succeeded"]
+
+
+def test_plugins_are_told_how_many_share_the_limits_of_the_cloud(
+    make_replica: MakeReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(
+        DrawerBroker, "share", lambda _, replicas: told.append(replicas), raising=False
+    )
+    make_replica()
+    other = make_replica()
+    eventually(lambda: told.count(2) >= 2)
+    other.stop()
+    eventually(lambda: told[-1] == 1)
 
 
 def test_one_that_is_left_behind_is_alone_again(

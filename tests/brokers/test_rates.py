@@ -99,6 +99,27 @@ def test_throttling_halves_the_rate_and_success_restores_it(clock: Clock) -> Non
     assert admitted(bucket, clock, seconds=10) == pytest.approx(100, abs=2)
 
 
+def test_replicas_share_a_rate(clock: Clock) -> None:
+    bucket = Bucket(10.0, clock=clock)
+    bucket.slow_down(0.0)
+    bucket.share(2)
+    for _ in range(1000):
+        bucket.went_well()
+    clock.now += 1000.0
+    waits = [bucket.reserve(max_wait=1000.0) for _ in range(110)]
+    assert waits[-1] == pytest.approx((110 - waits.count(0.0)) / 5.0, rel=0.05)
+    bucket.share(1)
+    clock.now += 1000.0
+    waits = [bucket.reserve(max_wait=1000.0) for _ in range(110)]
+    assert waits[-1] == pytest.approx((110 - waits.count(0.0)) / 10.0, rel=0.05)
+
+
+def test_what_has_no_limit_is_shared_without_any() -> None:
+    bucket = Bucket(float("inf"))
+    bucket.share(3)
+    assert bucket.reserve() == 0.0
+
+
 def test_many_threads_get_no_more_than_the_bucket_holds() -> None:
     bucket = Bucket(0.001)
     taken: list[float] = []
