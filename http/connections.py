@@ -20,7 +20,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 from gunicorn.asgi import protocol
-from gunicorn.asgi.parser import LimitRequestHeaders, ParseError, PythonProtocol
+from gunicorn.asgi.parser import LimitRequestHeaders, ParseError
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
 
@@ -29,6 +29,7 @@ from alibroker.http.errors import error_name, phrase
 from alibroker.http.handshakes import Handshake
 from alibroker.http.logs import Seldom
 from alibroker.http.memory import Freed
+from alibroker.http.parsing import Parser
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +67,14 @@ class SentAhead:
 
     def count(self, connection: BoundedProtocol, size: int) -> None:
         """Note how much it is of one connection."""
-        self.together += size - self._of.pop(connection, 0)
+        before = self._of.get(connection, 0)
+        if size == before:
+            return
+        self.together += size - before
         if size:
             self._of[connection] = size
+        else:
+            del self._of[connection]
 
     def keep_bound(self) -> None:
         """End connections while it is too much, first that which has sent most."""
@@ -153,17 +159,21 @@ class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes 
     def _on_headers_complete(self) -> Any:
         """Refuse a head that is too large, or does not say where it goes."""
         parser = self._callback_parser
-        size = len(parser.path) + sum(len(name) + len(value) for name, value in parser.headers)
+        size = len(parser.path)
+        host = False
+        for name, value in parser.headers:
+            size += len(name) + len(value)
+            host = host or name.lower() == b"host"
         if size > MAX_HEAD:
             raise LimitRequestHeaders
-        if parser.http_version >= (1, 1) and not any(
-            name.lower() == b"host" for name, _ in parser.headers
-        ):
+        if not host and parser.http_version >= (1, 1):
             raise MissingHostError
         skip_body = super()._on_headers_complete()
         request = self._current_request
         # All have to take the form that is meant for proxies (RFC 9112, section 3.2.2).
-        if absolute := _ABSOLUTE.fullmatch(request.raw_path):
+        if not request.raw_path.startswith(b"/") and (
+            absolute := _ABSOLUTE.fullmatch(request.raw_path)
+        ):
             request.raw_path = absolute[1] or b"/"
             request.path = unquote_to_bytes(request.raw_path).decode(errors="replace")
         return skip_body
@@ -214,7 +224,11 @@ class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes 
         """Count what waits behind a request, whatever parser holds it."""
         held: int = super()._http1_buffered()
         parser = self._callback_parser
-        if parser is not None and parser.is_complete and type(parser) is not PythonProtocol:
+        if (
+            parser is not None
+            and parser.is_complete
+            and parser.__class__ is not protocol.PythonProtocol
+        ):
             held += len(parser.remaining())
         return held
 
@@ -277,6 +291,8 @@ def _end_idle(worker: Any) -> None:
 def bound_connections(worker: Any) -> None:
     """Make an asgi worker keep the bounds; called when it has its loop, before it listens."""
     gasgi.ASGIProtocol = BoundedProtocol
+    # What a connection takes unless there is a parser in C.
+    protocol.PythonProtocol = Parser
     worker.cfg.set("worker_connections", most_connections(worker.cfg.worker_connections))
     # Looks for its parser in C, and notes it in the class that is asked: else in ours, where it
     # does not look.

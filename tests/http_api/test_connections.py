@@ -12,6 +12,8 @@ from typing import Any
 
 import falcon.asgi
 import pytest
+from gunicorn.asgi import protocol
+from gunicorn.asgi.parser import PythonProtocol
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
@@ -20,6 +22,7 @@ from gunicorn.workers import gasgi
 from alibroker.http import connections, memory
 from alibroker.http.connections import MAX_HEAD, BoundedProtocol, bound_connections
 from alibroker.http.memory import Freed
+from alibroker.http.parsing import Parser
 from alibroker.http.receiving import BoundedApp
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
@@ -37,6 +40,12 @@ WHAT_CLIENTS_SEND = {
     "a huge head": HEAD + b"X-A: " + b"\r\nX-B: ".join([b"a" * 7_000] * 20),
     "part of a body": PART,
 }
+
+
+@pytest.fixture(autouse=True, params=[Parser, PythonProtocol])
+def _parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounds hold with whatever parser."""
+    monkeypatch.setattr(protocol, "PythonProtocol", request.param)
 
 
 class Root:
@@ -98,11 +107,13 @@ def serving(test: Callable[[Server], Awaitable[None]]) -> None:
 def test_a_parser_in_c_is_found_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gunicorn would note it in the class of these connections, and look for it in its own."""
     monkeypatch.setattr(gasgi, "ASGIProtocol", ASGIProtocol)
+    monkeypatch.setattr(protocol, "PythonProtocol", PythonProtocol)
     monkeypatch.setattr(ASGIProtocol, "_h1c_available", None)
     loop = SimpleNamespace(add_signal_handler=print, create_server=print)
     bound_connections(SimpleNamespace(loop=loop, cfg=Config()))
     assert vars(ASGIProtocol)["_h1c_available"] in (True, False)
     assert gasgi.ASGIProtocol is BoundedProtocol
+    assert protocol.PythonProtocol is Parser
 
 
 @pytest.mark.parametrize("sent", WHAT_CLIENTS_SEND)
