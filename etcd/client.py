@@ -99,8 +99,8 @@ class Etcd:
             cluster.
         tls: certificates for https endpoints.
         user: whom etcd should take the client for, where it wants to know.
-        attempt_timeout: seconds after which a first attempt is given up and repeated, on the next
-            endpoint if there is one; every later attempt of a call waits twice as long.
+        attempt_timeout: seconds after which a call is tried again, on the next endpoint if there
+            is one; later attempts follow in growing distances.
 
     Raises:
         ValueError: there is no endpoint, or one cannot be understood.
@@ -112,7 +112,7 @@ class Etcd:
         *,
         tls: Tls | None = None,
         user: User | None = None,
-        attempt_timeout: float = 0.5,
+        attempt_timeout: float = 0.4,
     ) -> None:
         if not endpoints:
             raise ValueError("no etcd endpoint is given")

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any, Final
 
 import grpc
@@ -21,16 +20,10 @@ from etcd3.etcdrpc import (
 )
 
 from alibroker.etcd.endpoint import Endpoint, Tls
-from alibroker.etcd.errors import (
-    EtcdCompactedError,
-    EtcdError,
-    EtcdFullError,
-    EtcdRejectedError,
-    EtcdUnavailableError,
-    EtcdUnknownError,
-    ReplyTooLargeError,
-)
+from alibroker.etcd.errors import EtcdError, EtcdUnavailableError, EtcdUnknownError
+from alibroker.etcd.faults import Fault, reason, sort
 from alibroker.etcd.login import Login
+from alibroker.etcd.race import Race
 
 # A member that has lost its leader answers at once, instead of letting the call hang.
 _METADATA: Final = (("hasleader", "true"),)
@@ -38,19 +31,11 @@ _METADATA: Final = (("hasleader", "true"),)
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.1
 
-_REFUSALS: Final = frozenset(
-    {
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.NOT_FOUND,
-        grpc.StatusCode.ALREADY_EXISTS,
-        grpc.StatusCode.PERMISSION_DENIED,
-        grpc.StatusCode.UNAUTHENTICATED,
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.OUT_OF_RANGE,
-        grpc.StatusCode.UNIMPLEMENTED,
-        grpc.StatusCode.DATA_LOSS,
-    }
-)
+# How the attempts of a call follow each other when nobody answers (`Race`): by the part of it that
+# they are apart a stall of etcd is prolonged at most. With one endpoint there is no better place to
+# ask, only the hope of a better connection.
+_WITH_OTHERS: Final = 0.25
+_ALONE: Final = 1.0
 
 
 class Stubs:
@@ -103,24 +88,19 @@ class Stream(Iterator[Any]):
         try:
             return next(self._call)
         except StopIteration:
-            reason = "etcd ended the stream"
+            text = "etcd ended the stream"
         except grpc.RpcError as error:
             if not self._login.is_over(error):
-                fault = _sort(error, changes=False)
+                fault = sort(error, changes=False)
                 if isinstance(fault, EtcdError):
                     raise fault from error
-            reason = _reason(error)
+            text = reason(error)
         self._move_on()
-        raise EtcdUnavailableError(f"etcd ({self._targets}): {reason}")
+        raise EtcdUnavailableError(f"etcd ({self._targets}): {text}")
 
     def end(self) -> None:
         """End the stream. Idempotent."""
         self._call.cancel()
-
-
-class _Fault(Enum):
-    UNREACHED = auto()
-    AMBIGUOUS = auto()
 
 
 class Connection:
@@ -145,7 +125,8 @@ class Connection:
     def call(self, method: Method, request: Any, *, timeout: float, changes: bool) -> Answer:
         """Repeat a call until it is answered or `timeout` (seconds) is over.
 
-        A change may reach etcd more than once; its request must make the second time harmless.
+        A change may reach etcd more than once, also after the answer; its request must make each
+        time but the first harmless.
 
         Raises:
             EtcdUnavailableError: no server answered, and nothing was applied.
@@ -155,43 +136,45 @@ class Connection:
             RuntimeError: the client was used before the process forked.
         """
         deadline = time.monotonic() + timeout
-        attempt_timeout = self._attempt_timeout
         pause = _FIRST_PAUSE
         in_doubt = False
         cause: grpc.RpcError | None = None
-        while (remaining := deadline - time.monotonic()) > 0 and not self._closed.is_set():
-            turn, stubs = self._member()
-            patience = min(attempt_timeout, remaining)
-            sent = False
-            try:
-                token = self._login.token(stubs.auth, patience)
-                sent = changes
-                reply = method(stubs)(request, timeout=patience, metadata=(*_METADATA, *token))
-            except grpc.RpcError as error:
-                cause = error
-                if self._login.is_over(error):
-                    fault: _Fault | EtcdError = _Fault.UNREACHED
+        part = _WITH_OTHERS if len(self._endpoints) > 1 else _ALONE
+        with Race(self._attempt_timeout, part) as race:
+            while (remaining := deadline - time.monotonic()) > 0 and not self._closed.is_set():
+                turn, stubs = self._member()
+                sent = False
+                try:
+                    token = self._login.token(stubs.auth, min(self._attempt_timeout, remaining))
+                    sent = changes
+                    reply = race.run(
+                        method(stubs),
+                        request,
+                        metadata=(*_METADATA, *token),
+                        timeout=remaining,
+                    )
+                except grpc.RpcError as error:
+                    cause = error
+                    if self._login.is_over(error):
+                        fault: Fault | EtcdError = Fault.UNREACHED
+                    else:
+                        fault = sort(error, changes=sent)
+                    if isinstance(fault, EtcdError):
+                        if in_doubt:
+                            break
+                        raise fault from error
+                    in_doubt = in_doubt or (sent and fault is Fault.AMBIGUOUS)
+                    self._move_on(turn)
+                except ValueError:
+                    # gRPC's answer to a call on a channel that another thread has just closed.
+                    if not self._closed.is_set():
+                        raise
                 else:
-                    fault = _sort(error, changes=sent)
-                if isinstance(fault, EtcdError):
-                    if in_doubt:
-                        break
-                    raise fault from error
-                if fault is _Fault.AMBIGUOUS:
-                    in_doubt = in_doubt or sent
-                    # A slow disk or a large commit must not be cut short for ever.
-                    attempt_timeout *= 2
-                self._move_on(turn)
-            except ValueError:
-                # gRPC's answer to a call on a channel that another thread has just closed.
-                if not self._closed.is_set():
-                    raise
-            else:
-                return Answer(reply, in_doubt)
-            pause = min(pause * 2, _LONGEST_PAUSE)
-            # The jitter keeps the writers of many brokers apart; it is no secret.
-            wait = pause * random.uniform(0.5, 1.0)  # noqa: S311 - see above
-            self._closed.wait(min(wait, max(0.0, deadline - time.monotonic())))
+                    return Answer(reply, in_doubt)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                # The jitter keeps the writers of many brokers apart; it is no secret.
+                wait = pause * random.uniform(0.5, 1.0)  # noqa: S311 - see above
+                self._closed.wait(min(wait, max(0.0, deadline - time.monotonic())))
         raise self._surrender(cause, in_doubt=in_doubt, timeout=timeout) from cause
 
     def stream(self, method: Method, request: Any, *, timeout: float) -> Stream:
@@ -214,7 +197,7 @@ class Connection:
             token = self._login.token(stubs.auth, timeout)
             call = method(stubs)(iter((request,)), metadata=(*_METADATA, *token))
         except grpc.RpcError as error:
-            fault = _sort(error, changes=False)
+            fault = sort(error, changes=False)
             if isinstance(fault, EtcdError):
                 raise fault from error
             self._move_on(turn)
@@ -273,43 +256,14 @@ class Connection:
     ) -> EtcdError:
         targets = self._targets
         if self._closed.is_set():
-            reason = "the client is closed"
+            text = "the client is closed"
         elif cause is None:
-            reason = "no time was left to ask"
+            text = "no time was left to ask"
         else:
-            reason = _reason(cause)
+            text = reason(cause)
         if in_doubt:
             return EtcdUnknownError(
                 f"no certain answer from etcd ({targets}) within {timeout:g} s, "
-                f"the change may have been applied: {reason}"
+                f"the change may have been applied: {text}"
             )
-        return EtcdUnavailableError(
-            f"no answer from etcd ({targets}) within {timeout:g} s: {reason}"
-        )
-
-
-def _sort(error: grpc.RpcError, *, changes: bool) -> _Fault | EtcdError:
-    """Tell what an error means: a typed refusal, or a fault after which to try again."""
-    code, text = error.code(), (error.details() or "")
-    if code is grpc.StatusCode.UNAVAILABLE:
-        # The only two texts that prove that the request was not taken in.
-        if "failed to connect" in text or "no leader" in text:
-            return _Fault.UNREACHED
-        return _Fault.AMBIGUOUS
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        if "space exceeded" in text:
-            return EtcdFullError(text)
-        if "too many requests" in text:
-            return _Fault.UNREACHED
-        if changes:
-            return _Fault.AMBIGUOUS
-        return ReplyTooLargeError(f"etcd: {text}")
-    if "compacted" in text and code is grpc.StatusCode.OUT_OF_RANGE:
-        return EtcdCompactedError(f"etcd: {text}")
-    if code in _REFUSALS:
-        return EtcdRejectedError(f"etcd refused the request: {_reason(error)}")
-    return _Fault.AMBIGUOUS
-
-
-def _reason(error: grpc.RpcError) -> str:
-    return f"{error.code().name}: {error.details() or 'no details'}"
+        return EtcdUnavailableError(f"no answer from etcd ({targets}) within {timeout:g} s: {text}")

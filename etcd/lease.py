@@ -56,7 +56,7 @@ from alibroker.etcd.errors import (
     EtcdUnavailableError,
     EtcdUnknownError,
 )
-from alibroker.etcd.transaction import Lives, created
+from alibroker.etcd.transaction import Lives, created, unchanged
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +74,9 @@ MARGIN: Final = 0.2
 
 _RENEWALS: Final = 3
 """Renewals in the time of one lease."""
+
+_UPDATES: Final = 10
+"""Times that an update is tried again when it finds the key rewritten."""
 
 _PAUSE: Final = 0.2
 """Seconds after a renewal that failed; a refusal comes at once, and may be for a moment only."""
@@ -121,6 +124,7 @@ class Session:
         self._on_lost = on_lost
         self._clock = clock
         self._create_revision = 0
+        self._revision = 0
         self._valid_until = float("-inf")
         self._lost: str | None = None
         self._closing = False
@@ -180,7 +184,7 @@ class Session:
         sent = self._clock()
         self._grant(timeout)
         try:
-            self._create_revision = self._create(timeout)
+            self._revision = self._create_revision = self._create(timeout)
         except EtcdError:
             self._revoke(timeout)
             raise
@@ -200,12 +204,22 @@ class Session:
             EtcdError: as for any change.
         """
         with self._writing:
-            request = TxnRequest(compare=[created(self.guard)], success=[self._put(value)])
-            reply = self._connection.call(_TXN, request, timeout=timeout, changes=True).reply
-        if not reply.succeeded:
-            self.lose(f"{self.key} is gone from etcd")
-            raise SessionLostError(f"{self.key} is gone from etcd")
-        return int(reply.header.revision)
+            # An earlier update that was not answered may be applied at any time, and so may an
+            # attempt of this one: each compares what it was sent for, so that none comes late.
+            for _ in range(_UPDATES):
+                written, found = self._rewrite(value, timeout)
+                if written:
+                    self._revision = written
+                    return written
+                if not found or found[0].create_revision != self._create_revision:
+                    break
+                self._revision = int(found[0].mod_revision)
+                if found[0].value == value:
+                    return self._revision
+            else:
+                raise EtcdUnknownError(f"{self.key} is being rewritten by others")
+        self.lose(f"{self.key} is gone from etcd")
+        raise SessionLostError(f"{self.key} is gone from etcd")
 
     def lose(self, reason: str) -> None:
         """Take it from the caller that the key is gone: a commit was lost by the guard, or so.
@@ -329,6 +343,17 @@ class Session:
         if found[0].lease != self.lease:
             raise EtcdRejectedError(f"{self.key} exists already, of another lease or of none")
         return int(found[0].create_revision)
+
+    def _rewrite(self, value: bytes, timeout: float) -> tuple[int, Any]:
+        request = TxnRequest(
+            compare=[created(self.guard), unchanged(self.key.encode(), self._revision)],
+            success=[self._put(value)],
+            failure=[RequestOp(request_range=RangeRequest(key=self.key.encode()))],
+        )
+        reply = self._connection.call(_TXN, request, timeout=timeout, changes=True).reply
+        if reply.succeeded:
+            return int(reply.header.revision), []
+        return 0, reply.responses[0].response_range.kvs
 
     def _put(self, value: bytes) -> Any:
         return RequestOp(

@@ -174,7 +174,7 @@ def _nested(entry: Entry, guards: Mapping[Guard, Any]) -> Any:
     )
     return TxnRequest(
         compare=[
-            _unchanged(key, entry.expected),
+            unchanged(key, entry.expected),
             *(guards[guard] for guard in entry.guards),
             *(_unmoved(prefix, revision) for prefix, revision in entry.unmoved),
         ],
@@ -195,7 +195,7 @@ def _holds(guard: Guard) -> Any:
     if isinstance(guard, Lives):
         return created(guard)
     key, revision = guard
-    return _unchanged(key.encode(), revision)
+    return unchanged(key.encode(), revision)
 
 
 def created(guard: Lives) -> Any:
@@ -208,7 +208,8 @@ def created(guard: Lives) -> Any:
     )
 
 
-def _unchanged(key: bytes, revision: int) -> Any:
+def unchanged(key: bytes, revision: int) -> Any:
+    """Build the compare that a key was last changed at a revision; 0: that it does not exist."""
     return Compare(key=key, target=Compare.MOD, result=Compare.EQUAL, mod_revision=revision)
 
 

@@ -1,91 +1,111 @@
-"""Three members: the client moves on when one dies, hangs, or was never there."""
+"""Three members: the client moves on when one dies, hangs, is cut off, or was never there."""
 
-import signal
-import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from cluster import Cluster, endpoints, relayed
+from etcd3.etcdrpc import KVStub, PutRequest
 
-from alibroker.etcd import binary
 from alibroker.etcd.client import Committed, Entry, Etcd, KeyValue
+from alibroker.etcd.embedded import Timing
+from alibroker.etcd.errors import EtcdUnavailableError
 
-MEMBERS = ("m1", "m2", "m3")
+Eventually = Callable[..., None]
+Fault = Callable[[Cluster, str], None]
 
-Members = dict[str, "subprocess.Popen[bytes]"]
-
-
-@pytest.fixture
-def members(tmp_path: Path) -> Iterator[Members]:
-    program = binary.find().path
-    cluster = ",".join(f"{name}=unix://{name}-peer:0" for name in MEMBERS)
-    processes: Members = {}
-    try:
-        for name in MEMBERS:
-            with (tmp_path / f"{name}.log").open("wb") as log:
-                processes[name] = subprocess.Popen(
-                    [
-                        program,
-                        f"--name={name}",
-                        f"--data-dir={tmp_path / name}",
-                        f"--listen-client-urls=unix://{name}:0",
-                        f"--advertise-client-urls=unix://{name}:0",
-                        f"--listen-peer-urls=unix://{name}-peer:0",
-                        f"--initial-advertise-peer-urls=unix://{name}-peer:0",
-                        f"--initial-cluster={cluster}",
-                        "--heartbeat-interval=20",
-                        "--election-timeout=200",
-                        "--logger=zap",
-                        "--log-outputs=stderr",
-                    ],
-                    cwd=tmp_path,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                )
-        yield processes
-    finally:
-        for process in processes.values():
-            process.kill()
-            process.wait()
+DIES_OR_HANGS = pytest.mark.parametrize("fault", [Cluster.kill, Cluster.pause])
 
 
 @pytest.fixture
-def cluster(members: Members, tmp_path: Path) -> Iterator[Etcd]:
-    assert members
-    with Etcd([f"unix:{tmp_path}/{name}:0" for name in MEMBERS]) as client:
-        assert client.ping(timeout=20) > 0
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with Cluster(tmp_path) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def etcd(cluster: Cluster) -> Iterator[Etcd]:
+    with Etcd(cluster.endpoints) as client:
         yield client
 
 
-@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
-def test_any_one_member_may_fail(members: Members, cluster: Etcd, fault: signal.Signals) -> None:
+class Probe(threading.Thread):
+    """The quickest client there can be: it waits for none of its attempts before it makes more."""
+
+    def __init__(self, members: list[str]) -> None:
+        super().__init__(name="probe")
+        self.answered = threading.Event()
+        self.at = 0.0
+        self._members = members
+
+    def run(self) -> None:
+        channels = [grpc.insecure_channel(member) for member in self._members]
+        while not self.answered.wait(0.01):
+            for channel in channels:
+                request = PutRequest(key=b"/probe", value=b"1")
+                put = KVStub(channel).Put.future(request, timeout=30)
+                put.add_done_callback(self._tell)
+        for channel in channels:
+            channel.close()
+
+    def _tell(self, put: Any) -> None:
+        if put.code() is grpc.StatusCode.OK and not self.answered.is_set():
+            self.at = time.monotonic()
+            self.answered.set()
+
+
+@DIES_OR_HANGS
+def test_any_one_member_may_fail(cluster: Cluster, etcd: Etcd, fault: Fault) -> None:
     acknowledged = []
     for number in range(30):
         entry = Entry(f"/a/{number}", str(number).encode(), 0)
         if number == 10:
             # The one in use is the first, be it the leader or not.
-            members["m1"].send_signal(fault)
+            fault(cluster, "m1")
         started = time.monotonic()
-        (outcome,) = cluster.commit([entry], timeout=10)
+        (outcome,) = etcd.commit([entry], timeout=10)
         assert time.monotonic() - started < 5
         assert isinstance(outcome, Committed)
         acknowledged.append(KeyValue(entry.key, str(number).encode(), outcome.revision))
-    stored = sorted(cluster.scan("/a/", timeout=5), key=lambda pair: pair.revision)
+    stored = sorted(etcd.scan("/a/", timeout=5), key=lambda pair: pair.revision)
     assert stored == acknowledged
 
 
-@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+@DIES_OR_HANGS
+def test_a_lost_leader_stalls_the_client_little_longer_than_etcd_itself(
+    tmp_path: Path, fault: Fault
+) -> None:
+    # etcd's default timing: there is a second in which followers pass changes to nobody.
+    with Cluster(tmp_path, timing=Timing(heartbeat=100, election=1000)) as cluster:
+        leader = cluster.leader()
+        others = [name for name in cluster.names if name != leader]
+        with Etcd([cluster.endpoint(name) for name in (leader, *others)]) as etcd:
+            etcd.ping(timeout=10)
+            probe = Probe([cluster.endpoint(name) for name in others])
+            fault(cluster, leader)
+            probe.start()
+            (outcome,) = etcd.commit([Entry("/a", b"1", 0)], timeout=30)
+            ended = time.monotonic()
+            probe.join()
+    assert isinstance(outcome, Committed)
+    # It is a third of a second at most, where nothing else is slow.
+    assert ended - probe.at < 1.0
+
+
+@DIES_OR_HANGS
 def test_a_session_and_a_watch_outlast_any_one_member(
-    members: Members, cluster: Etcd, fault: signal.Signals, eventually: Callable[..., None]
+    cluster: Cluster, etcd: Etcd, fault: Fault, eventually: Eventually
 ) -> None:
     lost: list[str] = []
     errors: list[Exception] = []
     seen: list[str] = []
-    session = cluster.session("/a/me", b"1", ttl=3, on_lost=lost.append)
+    session = etcd.session("/a/me", b"1", ttl=3, on_lost=lost.append)
     session.open(timeout=10)
-    watch = cluster.watch(
+    watch = etcd.watch(
         "/a/",
         start=session.create_revision + 1,
         on_events=lambda _, events: seen.extend(event.key for event in events),
@@ -93,14 +113,14 @@ def test_a_session_and_a_watch_outlast_any_one_member(
     )
     watch.open()
     eventually(lambda: watch.is_connected)
-    members["m1"].send_signal(fault)
+    fault(cluster, "m1")
     until = session.valid_until
     for number in range(20):
         entry = Entry(f"/a/{number:02}", b"1", 0, guards=(session.guard,))
-        (outcome,) = cluster.commit([entry], timeout=10)
+        (outcome,) = etcd.commit([entry], timeout=10)
         assert isinstance(outcome, Committed)
-    # Who is stopped says nothing; that is for the reader to see.
-    if fault == signal.SIGSTOP:
+    # Who hangs says nothing; that is for the reader to see.
+    if watch.revision < outcome.revision:
         watch.restart()
     eventually(lambda: watch.revision == outcome.revision)
     eventually(lambda: session.valid_until > until)
@@ -112,12 +132,62 @@ def test_a_session_and_a_watch_outlast_any_one_member(
     assert errors == []
 
 
-def test_every_member_takes_renewals(members: Members, cluster: Etcd, tmp_path: Path) -> None:
-    assert members
-    assert cluster.ping(timeout=10)
-    for name in MEMBERS:
-        with Etcd([f"unix:{tmp_path}/{name}:0"]) as client:
+def test_every_member_takes_renewals(cluster: Cluster) -> None:
+    for name in cluster.names:
+        with Etcd([cluster.endpoint(name)]) as client:
             session = client.session(f"/me/{name}", b"1", ttl=2, on_lost=pytest.fail)
             session.open(timeout=10)
             session._renew(10)
             session.close(timeout=10)
+
+
+def test_a_leader_that_is_cut_off_prolongs_no_session_and_tells_no_watch(
+    cluster: Cluster, eventually: Eventually
+) -> None:
+    leader = cluster.leader()
+    lost: list[str] = []
+    seen: list[int] = []
+    others = [cluster.endpoint(name) for name in cluster.names if name != leader]
+    with Etcd([cluster.endpoint(leader)]) as alone, Etcd(others) as majority:
+        session = alone.session("/a/me", b"1", ttl=2, on_lost=lost.append)
+        session.open(timeout=10)
+        # It begins at the leader and may go on elsewhere.
+        with Etcd([cluster.endpoint(leader), *others]) as client:
+            watch = client.watch(
+                "/a/",
+                start=1,
+                on_events=lambda revision, _: seen.append(revision),
+                on_broken=pytest.fail,
+            )
+            watch.open()
+            eventually(lambda: watch.is_connected)
+            cluster.cut_off(leader)
+            while session.is_valid():
+                assert majority.read([session.key], timeout=10) != [None]
+            (outcome,) = majority.commit([Entry("/a/1", b"1", 0)], timeout=10)
+            assert isinstance(outcome, Committed)
+            eventually(lambda: outcome.revision in seen)
+            with pytest.raises(EtcdUnavailableError):
+                alone.ping(timeout=0.5)
+            eventually(lambda: majority.read([session.key], timeout=10) == [None])
+            assert lost == []
+            cluster.heal()
+            eventually(lambda: bool(lost))
+            assert alone.ping(timeout=10) >= outcome.revision
+            watch.close()
+        session.close(timeout=10)
+
+
+def test_a_client_goes_on_while_one_of_its_ways_is_open(cluster: Cluster) -> None:
+    with relayed(cluster) as relays, Etcd(endpoints(relays)) as client:
+        revision = client.ping(timeout=10)
+        relays["m1"].stall()
+        relays["m2"].refuse()
+        (outcome,) = client.commit([Entry("/a", b"1", 0)], timeout=10)
+        assert outcome == Committed(revision + 1)
+        relays["m3"].stall()
+        with pytest.raises(EtcdUnavailableError):
+            client.ping(timeout=0.5)
+        for relay in relays.values():
+            relay.heal()
+        assert client.ping(timeout=10) == revision + 1

@@ -10,7 +10,7 @@ import pytest
 from etcd3.etcdrpc import LeaseRevokeRequest
 from relay import Relay
 
-from alibroker.etcd.client import Committed, Entry, Etcd, Lost, Session
+from alibroker.etcd.client import Committed, Entry, Etcd, KeyValue, Lost, Session
 from alibroker.etcd.embedded import EmbeddedEtcd
 from alibroker.etcd.errors import EtcdRejectedError
 from alibroker.etcd.lease import MARGIN, SessionLostError, now
@@ -86,6 +86,33 @@ def test_a_rewritten_value_is_the_same_registration(etcd: Etcd, session: Session
     assert guarded(etcd, session)
     session.close(timeout=5)
     assert not exists(etcd, session), "the key was no longer under the lease"
+
+
+def test_an_update_whose_answer_is_lost_is_made_once(
+    relay: Relay, etcd: Etcd, prefix: str, losses: Losses
+) -> None:
+    with Etcd([relay.endpoint]) as client:
+        session = client.session(prefix + "me", b"1", ttl=2, on_lost=losses.append)
+        session.open(timeout=5)
+        relay.lose_answers(1, session.key.encode())
+        revision = session.update(b"2", timeout=5)
+        assert relay.lost == 1
+        assert etcd.read([session.key], timeout=5) == [
+            KeyValue(session.key, b"2", revision, session.lease)
+        ]
+        assert revision == session.create_revision + 1
+        session.close(timeout=5)
+    assert losses == []
+
+
+def test_an_update_that_comes_late_does_not_undo_the_next(etcd: Etcd, session: Session) -> None:
+    late = session._revision
+    last = session.update(b"2", timeout=5)
+    session._revision = late
+    assert session._rewrite(b"late", 5)[0] == 0
+    assert etcd.read([session.key], timeout=5) == [KeyValue(session.key, b"2", last, session.lease)]
+    # Nor does one of which nothing is known stand in the way of those that follow.
+    assert session.update(b"3", timeout=5) == last + 1
 
 
 def test_a_session_is_kept_beyond_its_time(
