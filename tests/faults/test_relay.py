@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -120,3 +123,27 @@ def _answers(client: Etcd) -> bool:
         return client.ping(timeout=0.5) > 0
     except EtcdUnavailableError:
         return False
+
+
+def test_a_relay_that_stops_amid_connections_leaves_none_open(etcd_endpoint: str) -> None:
+    """What is left open is a warning of the interpreter's, and so an error."""
+    for _ in range(10):
+        relay = Relay(etcd_endpoint)
+        over = threading.Event()
+
+        def knock(port: int = relay.port, over: threading.Event = over) -> None:
+            while not over.is_set():
+                with contextlib.suppress(OSError), socket.socket() as line:
+                    line.connect(("127.0.0.1", port))
+                    line.sendall(b"x" * 100)
+
+        threads = [threading.Thread(target=knock) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda one=relay: one.connections > 3)
+        relay.stop()
+        over.set()
+        for thread in threads:
+            thread.join()
+        del relay
+        gc.collect()

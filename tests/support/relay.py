@@ -16,6 +16,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+TURNS = 3
+"""Turns of the loop in which an accepted connection is handed over."""
 PREFACE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 DATA = 0x0
 
@@ -79,6 +81,7 @@ class Relay:
         """Seconds by which each piece is late, in both directions."""
         self._to_lose = 0
         self._needle = b""
+        self._ending = False
         self._lines: set[Line] = set()
         self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
@@ -92,6 +95,11 @@ class Relay:
     def endpoint(self) -> str:
         """What the broker is to be given as endpoint of its etcd."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """How many connections it passes on now."""
+        return len(self._lines)
 
     # -- faults ---------------------------------------------------------------------------------
 
@@ -132,8 +140,13 @@ class Relay:
 
         async def close() -> None:
             if self._server is not None:
-                self._server.close()
-                self._server = None
+                server, self._server = self._server, None
+                # A server that is closed drops open what it has accepted and not yet handed over.
+                for listening in server.sockets:
+                    self._loop.remove_reader(listening.fileno())
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
+                server.close()
 
         self._run(close())
         self.reset()
@@ -160,10 +173,16 @@ class Relay:
         self.refuse()
 
         async def end() -> None:
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            # Not by cancelling: whoever is in the middle of taking a connection would drop it open.
+            self._ending = True
+            self.delay = 0.0
+            self._flows.set()
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:
+                for line in self._lines:
+                    line.reset()
+                await asyncio.wait(others, timeout=0.05)
+            # What was aborted is closed by the loop's next turn.
+            await asyncio.sleep(0)
 
         self._run(end())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -189,6 +208,9 @@ class Relay:
             near.transport.abort()
             return
         line = Line(near, far)
+        if self._ending:
+            line.reset()
+            return
         self._lines.add(line)
         ways = [
             asyncio.ensure_future(self._requests(line, reader)),
