@@ -8,6 +8,9 @@ READY := $(VENV)/.ready
 DEMO := $(VENV)/.demo
 DEVELOP := $(VENV)/.dev
 
+# Else pytest compiles all tests anew in each of its processes, which takes them seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install setup fit-etcd etcd databases run demo test crashes soak bench docs lint format types lock fresh clean
 
@@ -53,13 +56,13 @@ demo: $(DEMO) fit-etcd databases  ## walk databases and a bucket through their l
 	@$(BIN)/alibroker demo
 
 test: $(DEVELOP) fit-etcd databases  ## run all tests
-	$(BIN)/pytest -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not soak" -n auto --durations=10
 
 crashes: $(DEVELOP) fit-etcd  ## crash everything 200 times while it works, and audit what came of it
 	SANDBOX_DATA_PLANES=off $(BIN)/pytest -q -s -m "not soak" tests/faults/test_laboratory.py
 
 soak: $(DEVELOP) fit-etcd databases  ## run the long tests
-	$(BIN)/pytest -m soak
+	$(BIN)/pytest -m soak --durations=10
 
 bench: $(DEVELOP) fit-etcd  ## measure speed, as ratios to a floor measured in the same run
 	SANDBOX_DATA_PLANES=off $(BIN)/python benchmarks/run.py

@@ -20,24 +20,8 @@ from alibroker.etcd.sealing import Sealer
 # Real database servers only where a test asks for them: most need none, and they take time.
 os.environ.setdefault("SANDBOX_DATA_PLANES", "off")
 
-# Holds whatever reaches a sandbox against the vendor's models.
-pytest_plugins = ["witness_plugin"]
-
-LONGEST = (
-    "test_laboratory.py",
-    "test_bad_plugins.py",
-    "test_crashes.py",
-    "test_rds_databases.py",
-    "test_rules.py",
-    "test_store_trouble.py",
-    "test_clock.py",
-    "test_boundaries.py",
-    "test_rds.py",
-    "test_rds_faults.py",
-    "test_run.py",
-    "test_histories.py",
-)
-"""Modules that take most of a minute or more."""
+# The first holds whatever reaches a sandbox against the vendor's models.
+pytest_plugins = ["witness_plugin", "spreading_plugin"]
 
 
 def pytest_configure() -> None:
@@ -47,16 +31,6 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest: begun last, it would keep one process busy, and the other not.
-
-    The order is otherwise as random as it was.
-    """
-    rank = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from spreading_plugin import LONGEST
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -50,3 +52,8 @@ def test_a_new_environment_compiles_what_the_tests_import() -> None:
     for folder in spec.submodule_search_locations or []:
         for path in Path(folder).glob("*.py"):
             compile(path.read_bytes(), str(path), "exec")
+
+
+def test_what_is_begun_first_is_there() -> None:
+    """A module that is renamed would be begun whenever its turn comes, and hold up the end."""
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).exists()] == []
