@@ -24,6 +24,7 @@ from alibroker.actors.presence import Presence
 from alibroker.etcd import keys
 from alibroker.etcd.client import Committed, Entry, Etcd, KeyValue
 from alibroker.etcd.errors import EtcdError, EtcdUnavailableError
+from alibroker.etcd.fence import Fence
 from alibroker.etcd.lease import Session, now
 from alibroker.etcd.transaction import Guard
 from alibroker.lifecycle.ownership import Registration, chosen, chosen_for
@@ -191,6 +192,11 @@ class Replica:
         session = self._session
         return (session.guard, (keys.OWNER, 0)) if session else ()
 
+    @property
+    def fence(self) -> Fence | None:
+        """What keeps a repeated call from being carried out once more, much later."""
+        return self._session.fence if self._session else None
+
     def report(self, operations: int, revision: int) -> None:
         """Tell operators what this replica is at, now and then.
 
@@ -290,7 +296,9 @@ class Replica:
             guards=(session.guard,),
             lease=session.lease,
         )
-        done = self._etcd.write([entry], timeout=self._timeout, clock=keys.CLOCK)
+        done = self._etcd.write(
+            [entry], timeout=self._timeout, clock=keys.CLOCK, fence=session.fence
+        )
         (outcome,) = done.outcomes
         if not isinstance(outcome, Committed):
             return None

@@ -247,7 +247,13 @@ class Repository:
         # A full store takes deletions and nothing else, not even what says that they were.
         clock = "" if self._full and removing else keys.CLOCK
         try:
-            done = self._etcd.write(entries, timeout=self._timeout, in_doubt=in_doubt, clock=clock)
+            done = self._etcd.write(
+                entries,
+                timeout=self._timeout,
+                in_doubt=in_doubt,
+                clock=clock,
+                fence=self._replica.fence,
+            )
         except EtcdFullError:
             first, self._full = not self._full, True
             if removing and first:

@@ -20,7 +20,7 @@ from etcd3.etcdrpc import (
 )
 
 from alibroker.etcd import history, transaction
-from alibroker.etcd.connection import Connection
+from alibroker.etcd.connection import Answer, Connection
 from alibroker.etcd.endpoint import Endpoint, Tls
 from alibroker.etcd.errors import (
     EtcdFullError,
@@ -29,6 +29,7 @@ from alibroker.etcd.errors import (
     EtcdUnknownError,
     ReplyTooLargeError,
 )
+from alibroker.etcd.fence import Fence
 from alibroker.etcd.keys import STORE
 from alibroker.etcd.lease import Session, now
 from alibroker.etcd.login import Login, User
@@ -127,7 +128,13 @@ class Etcd:
         return self.write(entries, timeout=timeout, in_doubt=in_doubt).outcomes
 
     def write(
-        self, entries: Sequence[Entry], *, timeout: float, in_doubt: bool = False, clock: str = ""
+        self,
+        entries: Sequence[Entry],
+        *,
+        timeout: float,
+        in_doubt: bool = False,
+        clock: str = "",
+        fence: Fence | None = None,
     ) -> Commit:
         """Write a batch in one transaction, in which every entry wins or loses on its own.
 
@@ -141,6 +148,9 @@ class Etcd:
             timeout: seconds after which to give up.
             in_doubt: an earlier commit of the same entries ended in EtcdUnknownError.
             clock: a key that is put with each batch, so that its revision says how far all are.
+            fence: that of the session whose guard all entries have. Without one, or after an
+                EtcdUnknownError that is not followed up, a key that is created here and removed
+                by another call may come back.
 
         Raises:
             ValueError: the batch exceeds a limit.
@@ -153,9 +163,11 @@ class Etcd:
         if not entries:
             return Commit([], 0, 0)
         deadline = time.monotonic() + timeout
-        answer = self._connection.call(
-            _TXN, transaction.request(entries, clock), timeout=timeout, changes=True
-        )
+        if fence is None or all(entry.expected for entry in entries):
+            request = transaction.request(entries, clock)
+            answer = self._connection.call(_TXN, request, timeout=timeout, changes=True)
+        else:
+            answer = self._write_fenced(entries, fence, clock, deadline, in_doubt=in_doubt)
         done = transaction.result(answer.reply, len(entries))
         if in_doubt or answer.in_doubt:
             outcomes = self._settle(entries, done.outcomes, done.revision, deadline)
@@ -358,6 +370,38 @@ class Etcd:
     ) -> None:
         """Close all connections."""
         self.close()
+
+    def _write_fenced(
+        self,
+        entries: Sequence[Entry],
+        fence: Fence,
+        clock: str,
+        deadline: float,
+        *,
+        in_doubt: bool,
+    ) -> Answer:
+        operations = len(entries) + bool(clock)
+        unheard = False
+        while True:
+            first, again = fence.requests(entries, clock)
+            try:
+                answer = self._connection.call(
+                    _TXN,
+                    again if in_doubt else first,
+                    again=again,
+                    timeout=max(0.0, deadline - time.monotonic()),
+                    changes=True,
+                )
+            except EtcdUnavailableError as error:
+                if unheard:
+                    raise EtcdUnknownError(f"an answer was lost, and then: {error}") from error
+                raise
+            in_doubt = in_doubt or answer.in_doubt
+            if fence.held(answer.reply, operations):
+                return Answer(answer.reply, in_doubt)
+            # An attempt has moved the fence: one of another call, or of this one, unheard. Either
+            # way all others are behind it, and what they have done shows when this is repeated.
+            in_doubt = unheard = True
 
     def _settle(
         self,

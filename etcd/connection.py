@@ -122,11 +122,19 @@ class Connection:
         self._pid = 0
         self._closed = threading.Event()
 
-    def call(self, method: Method, request: Any, *, timeout: float, changes: bool) -> Answer:
+    def call(
+        self,
+        method: Method,
+        request: Any,
+        *,
+        timeout: float,
+        changes: bool,
+        again: Any | None = None,
+    ) -> Answer:
         """Repeat a call until it is answered or `timeout` (seconds) is over.
 
         A change may reach etcd more than once, also after the answer; its request must make each
-        time but the first harmless.
+        time but the first harmless. `again` is sent in its place from the second time on.
 
         Raises:
             EtcdUnavailableError: no server answered, and nothing was applied.
@@ -149,7 +157,7 @@ class Connection:
                     sent = changes
                     reply = race.run(
                         method(stubs),
-                        request,
+                        request if race.is_first or again is None else again,
                         metadata=(*_METADATA, *token),
                         timeout=remaining,
                     )

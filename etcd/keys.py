@@ -17,6 +17,8 @@ CLOCK: Final = ROOT + "clock"
 """Its revision says how far the records are: each commit of records puts it."""
 CLAIMS: Final = ROOT + "claims/"
 """Keys whose revisions say when something in the cloud was last claimed."""
+FENCES: Final = ROOT + "fences/"
+"""One key per broker process that has had to repeat a call; goes with its lease."""
 SEAL: Final = ROOT + "seal"
 """Sealed with the broker's key, so that another one is noticed before anything is read with it."""
 

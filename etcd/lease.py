@@ -2,7 +2,7 @@
 
     session = etcd.session("/alibroker/v1/replicas/1", value, ttl=5, on_lost=begin_anew)
     session.open(timeout=5)
-    etcd.commit([Entry(key, value, expected, guards=(session.guard,))], timeout=5)
+    etcd.write([Entry(key, value, 0, guards=(session.guard,))], fence=session.fence, timeout=5)
     if session.is_valid(): ...  # cheap: ask per request and before each step
     session.close(timeout=2)
 
@@ -56,6 +56,8 @@ from alibroker.etcd.errors import (
     EtcdUnavailableError,
     EtcdUnknownError,
 )
+from alibroker.etcd.fence import Fence
+from alibroker.etcd.keys import FENCES
 from alibroker.etcd.transaction import Lives, created, unchanged
 
 _log = logging.getLogger(__name__)
@@ -101,6 +103,7 @@ class Session:
     Attributes:
         key: the key.
         lease: the lease's id, for `etcdctl lease timetolive` (in hexadecimal there).
+        fence: what entries that create keys and have the guard are written with.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class Session:
         self.key = key
         # Chosen here: a grant whose answer was lost can be asked for again.
         self.lease = secrets.randbits(62) + 1
+        self.fence = Fence(f"{FENCES}{self.lease:x}", self.lease)
         self._connection = connection
         self._value = value
         self._ttl = float(ttl)

@@ -39,7 +39,8 @@ class Race:
         self._least = patience / 2
         self._part = part
         self._waited = 0.0
-        self._first = True
+        self.is_first = True
+        """Whether no attempt has been made yet."""
         self._running: list[Any] = []
         self._ended: SimpleQueue[Any] = SimpleQueue()
 
@@ -58,9 +59,9 @@ class Race:
         patience = min(timeout, max(self._patience, self._part * self._waited))
         self._patience = self._least
         try:
-            if self._first:
+            if self.is_first:
                 # Nearly every call needs one attempt only, and costs less if it waits in place.
-                self._first = False
+                self.is_first = False
                 return method(request, timeout=patience, metadata=metadata)
             return self._run_beside(method, request, metadata, timeout, patience)
         except grpc.RpcError as error:

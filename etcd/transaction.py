@@ -127,10 +127,10 @@ def check(entries: Sequence[Entry]) -> None:
     if len(entries) > MAX_ENTRIES:
         raise ValueError(f"{len(entries)} entries in one commit; at most {MAX_ENTRIES} fit")
     compares = 1 + max((len(one.guards) + len(one.unmoved) for one in entries), default=0)
-    if len(entries) + 1 + compares > MAX_OPERATIONS:
+    if len(entries) + 2 + compares > MAX_OPERATIONS:
         raise ValueError(
-            f"{len(entries)} entries with up to {compares - 1} guards in one commit; entries, the "
-            f"clock and compares per entry must not exceed {MAX_OPERATIONS} together"
+            f"{len(entries)} entries with up to {compares - 1} guards in one commit; entries, "
+            f"clock, fence and compares per entry must not exceed {MAX_OPERATIONS} together"
         )
     size = sum(entry.size for entry in entries)
     if size > MAX_BYTES:

@@ -1,5 +1,6 @@
 """A real etcd for the tests: one for all, and fresh ones where faults are injected."""
 
+import contextlib
 import itertools
 import os
 import time
@@ -55,7 +56,10 @@ def etcd_process(eventually: Callable[..., None]) -> Callable[[int | None], psut
 
         def runs() -> bool:
             found[:] = psutil.Process(keeper).children()
-            return bool(found) and found[0].name() == "etcd"
+            # It may end between two looks.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                return bool(found) and found[0].name() == "etcd"
+            return False
 
         eventually(runs)
         return found[0]

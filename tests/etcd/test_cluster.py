@@ -191,3 +191,31 @@ def test_a_client_goes_on_while_one_of_its_ways_is_open(cluster: Cluster) -> Non
         for relay in relays.values():
             relay.heal()
         assert client.ping(timeout=10) == revision + 1
+
+
+def test_what_was_removed_does_not_come_back_when_a_member_that_was_cut_off_goes_on(
+    cluster: Cluster,
+) -> None:
+    with Etcd(cluster.endpoints) as etcd:
+        session = etcd.session("/me", b"1", ttl=5, on_lost=pytest.fail)
+        session.open(timeout=10)
+        # Without a fence every second one comes back.
+        for number in range(6):
+            key = f"/a/{number}"
+            with relayed(cluster) as relays, Etcd(endpoints(relays)) as client:
+                client.ping(timeout=10)
+                relays["m1"].stall()
+                entry = Entry(key, b"1", 0, guards=(session.guard,))
+                done = client.write([entry], timeout=10, fence=session.fence)
+                (created,) = done.outcomes
+                assert isinstance(created, Committed)
+                (removed,) = client.commit([Entry(key, None, created.revision)], timeout=10)
+                assert isinstance(removed, Committed)
+                relays["m2"].refuse()
+                relays["m3"].refuse()
+                relays["m1"].flow()
+                # By the connection on which the first attempt waits, so that it is over.
+                for _ in range(20):
+                    client.ping(timeout=10)
+            assert etcd.read([key], timeout=10) == [None]
+        session.close(timeout=10)

@@ -123,7 +123,7 @@ def test_a_delete_in_doubt_is_committed_when_the_key_is_gone(etcd: Etcd, prefix:
 
 
 def test_the_largest_batch_is_taken(etcd: Etcd, prefix: str) -> None:
-    guards = tuple((f"{prefix}guard{number}", 0) for number in range(26))
+    guards = tuple((f"{prefix}guard{number}", 0) for number in range(25))
     entries = [Entry(f"{prefix}{number:03}", b"", 0, guards) for number in range(MAX_ENTRIES)]
     room = (MAX_BYTES - sum(entry.size for entry in entries)) // MAX_ENTRIES
     full = [Entry(entry.key, b"x" * room, 0, guards) for entry in entries]
@@ -139,7 +139,7 @@ def test_the_largest_batch_is_taken(etcd: Etcd, prefix: str) -> None:
         ([Entry("/k", None, 0)], "absence"),
         (
             [
-                Entry(f"/k/{number}", b"", 0, tuple((f"/g/{guard}", 0) for guard in range(27)))
+                Entry(f"/k/{number}", b"", 0, tuple((f"/g/{guard}", 0) for guard in range(26)))
                 for number in range(MAX_ENTRIES)
             ],
             "guards",
