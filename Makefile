@@ -64,8 +64,10 @@ crashes: $(DEVELOP) fit-etcd  ## crash everything 200 times while it works, and 
 soak: $(DEVELOP) fit-etcd databases  ## run the long tests
 	$(BIN)/pytest -m soak --durations=10
 
+# Results can be compared: python benchmarks/results.py BEFORE AFTER.
 bench: $(DEVELOP) fit-etcd  ## measure speed, as ratios to a floor measured in the same run
-	SANDBOX_DATA_PLANES=off $(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/application.py --json build/bench/application.json
+	SANDBOX_DATA_PLANES=off $(BIN)/python benchmarks/run.py --json build/bench/server.json
 
 docs: $(DEVELOP)  ## write the pages that are made from the code
 	PYTHONPATH=tests/support $(BIN)/python tests/support/lifecycle_table.py

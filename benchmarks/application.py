@@ -13,6 +13,8 @@ import base64
 import gc
 import json
 import queue
+import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -21,11 +23,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import constant
+import floors
 import uvloop
 from recovery import PLAN, SERVICE, Nothing
 from results import Results, alternate
 from rich.console import Console
+from rich.table import Table
 
 from alibroker.actors.messages import Reply
 from alibroker.actors.settings import EngineSettings
@@ -62,6 +65,7 @@ BODY_HEADERS = [
 INSTANCES = "/v2/service_instances"
 CALLERS = 64
 FLOOR = "a constant answer by Falcon"
+CPU = "CPU us a request"
 
 Header = tuple[bytes, bytes]
 
@@ -81,11 +85,10 @@ class Waiting(Nothing):
 
 
 class Echo:
-    """Stands in for the actors: answers each command with the same record, from a thread."""
+    """A system whose changes are answered at once with the same record, from a thread."""
 
     def __init__(self, system: BrokerSystem) -> None:
-        self.catalog, self.view = system.catalog, system.view
-        self.problems, self.warnings = system.problems, system.warnings
+        self._system = system
         self._answer = Answer(Verdict.STARTED, "", system.view.instance("waiting"))
         self._inbox: queue.SimpleQueue[Reply[Answer] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run)
@@ -94,6 +97,10 @@ class Echo:
     def send(self, _command: Command, reply: Reply[Answer]) -> None:
         """Take a command."""
         self._inbox.put(reply)
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the system's."""
+        return getattr(self._system, name)
 
     def _run(self) -> None:
         while (reply := self._inbox.get()) is not None:
@@ -190,7 +197,7 @@ def prepare(app: Any, system: BrokerSystem) -> None:
 
 def rows(app: Any, front: Any, etag: str, count: int) -> dict[str, Callable[[], float]]:
     """Return what is measured, each with what measures it."""
-    floor = constant.get_app()
+    floor = floors.bare_falcon()
     binding = f"{INSTANCES}/ready/service_bindings/ready"
     gzip = [(b"accept-encoding", b"gzip, deflate")]
     known = [(b"if-none-match", etag.encode())]
@@ -241,8 +248,15 @@ def main() -> None:
                     found = alternate({FLOOR: some[FLOOR], **chosen}, options.rounds)
                 finally:
                     echo.stop()
-    results = Results("CPU us a request", FLOOR, found)
-    results.print(Console())
+    results = Results(FLOOR, {CPU: found})
+    table = Table("what", CPU, "least", "most", "times the floor")
+    for row, figures in found.items():
+        relative = statistics.median(results.relative(CPU, row))
+        some = (statistics.median(figures), min(figures), max(figures))
+        table.add_row(row, *(f"{figure:.1f}" for figure in some), f"{relative:.2f}")
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(f"{results.machine}; medians of {options.rounds} alternating rounds")
+    console.print(table)
     if options.json is not None:
         results.write(options.json)
 

@@ -37,23 +37,26 @@ def _processors() -> Iterator[str]:
                 yield line.partition(":")[2].strip()
 
 
+Figures = Mapping[str, list[float]]
+"""What was measured of each row, once a round."""
+
+
 @dataclass(frozen=True)
 class Results:
-    """Figures of alternating rounds: each row was measured once a round, right after the floor.
+    """Figures of alternating rounds: each row was measured once a round, beside the floor.
 
     Args:
-        unit: of all figures, of which less is better.
-        floor: the row that all others are held against.
-        rounds: the figures by row.
+        floor: the row that others are held against, of what was measured of it.
+        measured: the figures by row, by what they say; of all less is better.
     """
 
-    unit: str
     floor: str
-    rounds: Mapping[str, list[float]]
+    measured: Mapping[str, Figures]
     machine: str = field(default_factory=machine)
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -61,30 +64,19 @@ class Results:
         """Read what was written."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
-    def median(self, row: str) -> float:
-        """Return the median of a row."""
-        return statistics.median(self.rounds[row])
-
-    def relative(self, row: str) -> list[float]:
-        """Return each round's figure as a multiple of the same round's floor."""
-        pairs = zip(self.rounds[row], self.rounds[self.floor], strict=True)
-        return [figure / floor for figure, floor in pairs]
-
-    def print(self, console: Console) -> None:
-        """Print a table."""
-        table = Table("what", self.unit, "least", "most", "times the floor")
-        for row, figures in self.rounds.items():
-            low, high = min(figures), max(figures)
-            relative = f"{statistics.median(self.relative(row)):.2f}"
-            table.add_row(row, f"{self.median(row):.1f}", f"{low:.1f}", f"{high:.1f}", relative)
-        count = len(self.rounds[self.floor])
-        console.print(f"{self.machine}; medians of {count} alternating rounds; floor: {self.floor}")
-        console.print(table)
+    def relative(self, what: str, row: str) -> list[float]:
+        """Return each round's figure as a multiple of the same round's floor, where it has one."""
+        figures = self.measured[what]
+        if self.floor not in figures:
+            return figures[row]
+        pairs = zip(figures[row], figures[self.floor], strict=True)
+        return [figure / max(floor, 1e-9) for figure, floor in pairs]
 
 
 class Comparison(NamedTuple):
     """How a row has changed, in multiples of its floor."""
 
+    what: str
     row: str
     before: float
     after: float
@@ -94,23 +86,22 @@ class Comparison(NamedTuple):
     @property
     def verdict(self) -> str:
         """Say in a word whether it is a change."""
-        if self.chance > CHANCE or abs(self.after / self.before - 1) < LEAST:
+        if self.chance > CHANCE or abs(self.after - self.before) < LEAST * self.before:
             return "the same"
         return "less" if self.after < self.before else "more"
 
 
-def compare(before: Results, after: Results) -> list[Comparison]:
+def compare(before: Results, after: Results) -> Iterator[Comparison]:
     """Compare what both have, as multiples of the floor: a machine that is slower today is no news.
 
     A permutation test: were all rounds of one kind, it would not matter in which run each was.
     """
-    found = []
-    for row in after.rounds:
-        if row in before.rounds and row != after.floor:
-            old, new = before.relative(row), after.relative(row)
-            medians = statistics.median(old), statistics.median(new)
-            found.append(Comparison(row, *medians, _chance(old, new)))
-    return found
+    for what, figures in after.measured.items():
+        for row in figures:
+            if row in before.measured.get(what, {}) and row != after.floor:
+                old, new = before.relative(what, row), after.relative(what, row)
+                medians = statistics.median(old), statistics.median(new)
+                yield Comparison(what, row, *medians, _chance(old, new))
 
 
 def _chance(old: list[float], new: list[float]) -> float:
@@ -126,7 +117,7 @@ def _chance(old: list[float], new: list[float]) -> float:
     return as_far / (SHUFFLES + 1)
 
 
-def alternate(rows: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def alternate(rows: Mapping[str, Callable[[], float]], rounds: int) -> Figures:
     """Measure each row in turn, so many rounds, after one that does not count."""
     found: dict[str, list[float]] = {row: [] for row in rows}
     for number in range(rounds + 1):
@@ -140,13 +131,14 @@ def alternate(rows: Mapping[str, Callable[[], float]], rounds: int) -> dict[str,
 def main(before: Path, after: Path) -> None:
     """Compare two results and print what has changed."""
     old, new = Results.read(before), Results.read(after)
-    table = Table("what", "before", "after", "change", "chance", "")
+    table = Table("what", "of", "before", "after", "change", "chance", "")
     for one in compare(old, new):
-        change = f"{one.after / one.before - 1:+.0%}"
+        change = f"{one.after / one.before - 1:+.0%}" if one.before else ""
         figures = (f"{one.before:.2f}", f"{one.after:.2f}", change, f"{one.chance:.3f}")
-        table.add_row(one.row, *figures, one.verdict)
-    console = Console()
-    console.print(f"before: {old.machine}\nafter:  {new.machine}\ntimes {new.floor}:")
+        table.add_row(one.what, one.row, *figures, one.verdict)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(f"before: {old.machine}\nafter:  {new.machine}")
+    console.print(f"in multiples of the floor ({new.floor}), where that has it; less is better")
     console.print(table)
 
 
