@@ -17,8 +17,10 @@ _OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
     # gRPC's defaults would leave up to two minutes between attempts to reconnect.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 200),
+    # Despite its name this is the time that one attempt may take: three round trips with TLS, to a
+    # server that may be busy. Were it shorter than that, there would never be a connection.
+    ("grpc.min_reconnect_backoff_ms", 2000),
     # etcd closes connections that ping more often than every 5 s.
     ("grpc.keepalive_time_ms", 6000),
     ("grpc.keepalive_timeout_ms", 1500),

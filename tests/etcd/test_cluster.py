@@ -199,7 +199,7 @@ def test_what_was_removed_does_not_come_back_when_a_member_that_was_cut_off_goes
     with Etcd(cluster.endpoints) as etcd:
         session = etcd.session("/me", b"1", ttl=5, on_lost=pytest.fail)
         session.open(timeout=10)
-        # Without a fence every second one comes back.
+        # Without a fence two in five come back.
         for number in range(6):
             key = f"/a/{number}"
             with relayed(cluster) as relays, Etcd(endpoints(relays)) as client:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
+from relay import Relay
 
 from alibroker.etcd.client import Committed, Entry, Etcd, KeyValue, Lost
 from alibroker.etcd.embedded import EmbeddedEtcd, Timing
@@ -188,6 +189,13 @@ def test_a_dead_endpoint_is_passed_over(server: EmbeddedEtcd, tmp_path: Path) ->
         started = time.monotonic()
         assert client.ping(timeout=5) > 0
         assert time.monotonic() - started < 0.5
+
+
+def test_a_server_that_takes_long_to_connect_to_is_reached(server: EmbeddedEtcd) -> None:
+    with Relay(server.endpoint) as relay:
+        relay.delay = 0.2
+        with Etcd([relay.endpoint]) as client:
+            assert client.ping(timeout=20) > 0
 
 
 def test_a_full_store_says_so_serves_reads_and_deletes_and_heals_at_the_next_start(
