@@ -140,8 +140,10 @@ class Guesses:
             self._right.popitem(last=False)
 
     def _delay(self, guesser: Guesser) -> float:
-        now, free = self._clock(), self._part
         recent = self._wrong.get(guesser.key)
+        if recent is None and guesser.key in self._right:
+            return 0.0
+        now, free = self._clock(), self._part
         own = recent.delay(now, free) if recent is not None else 0.0
         if guesser.key in self._right:
             return own

@@ -47,7 +47,8 @@ class ServiceInstance:
         """Provision."""
         body = await read_body(req, ProvisionBody, self._settings.max_body)
         plan = offered_plan(self._system.catalog, body.service_id, body.plan_id)
-        check_sold(plan, self._system.view.instance(instance_id))
+        if plan.hidden:
+            check_sold(plan, self._system.view.instance(instance_id))
         check_maintenance_info(plan, body.maintenance_info)
         parameters, _ = given_parameters(
             self._system.catalog, plan.id, OperationKind.PROVISION, body.parameters or NOTHING
