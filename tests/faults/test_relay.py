@@ -7,10 +7,12 @@ import gc
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from relay import Relay
+from relay import DATA, PREFACE, RST_STREAM, Relay
 from waiting import eventually
 
 from alibroker.etcd.client import Committed, Entry, Etcd, KeyValue
@@ -60,6 +62,25 @@ def test_only_the_answers_that_are_meant_are_lost(relay: Relay, client: Etcd) ->
     assert relay.lost == 0
     client.commit([Entry("/meant", b"1", 0)], timeout=5)
     assert relay.lost == 1
+
+
+def test_a_connection_ends_whose_call_is_given_up_before_its_answer_is_lost(tmp_path: Path) -> None:
+    """Nothing else would ever come back on it."""
+
+    def frame(kind: int, content: bytes) -> bytes:
+        return len(content).to_bytes(3, "big") + bytes([kind, 0]) + (1).to_bytes(4, "big") + content
+
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent"))
+        silent.listen()
+        with (
+            Relay(f"unix:{tmp_path}/silent") as relay,
+            socket.create_connection(("127.0.0.1", relay.port), timeout=20) as client,
+        ):
+            relay.lose_answers(1)
+            client.sendall(bytes(PREFACE) + frame(DATA, b"a call") + frame(RST_STREAM, bytes(4)))
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
 
 
 @pytest.mark.parametrize("fault", ["refuse", "stall"])
@@ -125,25 +146,35 @@ def _answers(client: Etcd) -> bool:
         return False
 
 
-def test_a_relay_that_stops_amid_connections_leaves_none_open(etcd_endpoint: str) -> None:
-    """What is left open is a warning of the interpreter's, and so an error."""
-    for _ in range(10):
-        relay = Relay(etcd_endpoint)
-        over = threading.Event()
+@pytest.mark.parametrize("fault", ["refuse", "heal"])
+def test_nothing_is_left_open_that_connects_at_the_end(etcd_endpoint: str, fault: str) -> None:
+    """Whatever has become of a connection by then: waiting, just accepted, on its way, served."""
+    with nothing_left_open():
+        for _ in range(60):
+            with Relay(etcd_endpoint) as relay, contextlib.ExitStack() as clients:
+                for _ in range(4):
+                    clients.enter_context(socket.create_connection(("127.0.0.1", relay.port)))
+                getattr(relay, fault)()
 
-        def knock(port: int = relay.port, over: threading.Event = over) -> None:
-            while not over.is_set():
-                with contextlib.suppress(OSError), socket.socket() as line:
-                    line.connect(("127.0.0.1", port))
-                    line.sendall(b"x" * 100)
 
-        threads = [threading.Thread(target=knock) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        eventually(lambda one=relay: one.connections > 3)
-        relay.stop()
-        over.set()
-        for thread in threads:
-            thread.join()
-        del relay
+def test_nothing_is_left_open_however_it_fails(etcd_endpoint: str) -> None:
+    with nothing_left_open():
+        for target in (etcd_endpoint, "unix:/nowhere"):
+            for fault in ("stall", "drop_silently", "reset"):
+                with (
+                    Relay(target) as relay,
+                    socket.create_connection(("127.0.0.1", relay.port)) as client,
+                ):
+                    client.sendall(b"PRI")
+                    getattr(relay, fault)()
+                    relay.delay = 60
+
+
+@contextlib.contextmanager
+def nothing_left_open() -> Iterator[None]:
+    """Fail if a socket or transport was thrown away that nobody had closed."""
+    with warnings.catch_warnings(record=True) as left:
+        warnings.simplefilter("always", ResourceWarning)
+        yield
         gc.collect()
+    assert [str(one.message) for one in left] == []

@@ -16,10 +16,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-TURNS = 3
-"""Turns of the loop in which an accepted connection is handed over."""
 PREFACE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 DATA = 0x0
+RST_STREAM = 0x3
 
 
 class Frames:
@@ -53,6 +52,8 @@ class Line:
     far: asyncio.StreamWriter
     losing: set[int] = field(default_factory=set)
     """Streams whose answers are to be lost."""
+    ways: list[asyncio.Task[None]] = field(default_factory=list)
+    """What passes on in either direction; the line ends with the first of them."""
     dead: bool = False
     """Whether it stays open and passes nothing on, ever."""
 
@@ -62,8 +63,13 @@ class Line:
             near: socket.socket = self.near.get_extra_info("socket")
             near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         for writer in (self.near, self.far):
-            if writer.transport is not None:
-                writer.transport.abort()
+            writer.transport.abort()
+
+    def end(self) -> None:
+        """Cut both connections, whatever waits."""
+        self.reset()
+        for way in self.ways:
+            way.cancel()
 
 
 class Relay:
@@ -81,9 +87,9 @@ class Relay:
         """Seconds by which each piece is late, in both directions."""
         self._to_lose = 0
         self._needle = b""
-        self._ending = False
         self._lines: set[Line] = set()
-        self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
         self._loop = asyncio.new_event_loop()
         self._flows = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
@@ -95,11 +101,6 @@ class Relay:
     def endpoint(self) -> str:
         """What the broker is to be given as endpoint of its etcd."""
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def connections(self) -> int:
-        """How many connections it passes on now."""
-        return len(self._lines)
 
     # -- faults ---------------------------------------------------------------------------------
 
@@ -139,14 +140,10 @@ class Relay:
         """Reset all connections and refuse new ones."""
 
         async def close() -> None:
-            if self._server is not None:
-                server, self._server = self._server, None
-                # A server that is closed drops open what it has accepted and not yet handed over.
-                for listening in server.sockets:
-                    self._loop.remove_reader(listening.fileno())
-                for _ in range(TURNS):
-                    await asyncio.sleep(0)
-                server.close()
+            if self._listener is not None:
+                self._loop.remove_reader(self._listener)
+                self._listener.close()
+                self._listener = None
 
         self._run(close())
         self.reset()
@@ -155,9 +152,11 @@ class Relay:
         """Take connections again, on the same port."""
 
         async def listen() -> None:
-            if self._server is None:
-                self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-                self.port = self._server.sockets[0].getsockname()[1]
+            if self._listener is None:
+                self._listener = socket.create_server(("127.0.0.1", self.port), backlog=100)
+                self._listener.setblocking(False)
+                self.port = self._listener.getsockname()[1]
+                self._loop.add_reader(self._listener, self._take, self._listener)
 
         self._run(listen())
 
@@ -173,16 +172,11 @@ class Relay:
         self.refuse()
 
         async def end() -> None:
-            # Not by cancelling: whoever is in the middle of taking a connection would drop it open.
-            self._ending = True
-            self.delay = 0.0
-            self._flows.set()
-            while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            while self._serving:
                 for line in self._lines:
-                    line.reset()
-                await asyncio.wait(others, timeout=0.05)
-            # What was aborted is closed by the loop's next turn.
-            await asyncio.sleep(0)
+                    line.end()
+                # Those that are still connecting have no line yet.
+                await asyncio.wait(self._serving, timeout=0.1)
 
         self._run(end())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -201,29 +195,33 @@ class Relay:
 
     # -- passing on -----------------------------------------------------------------------------
 
-    async def _serve(self, reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
+    # Not asyncio's own server: what it has accepted when it is closed, and what is cancelled before
+    # it first runs, stays open for ever. Here each connection has a task that is never cancelled.
+
+    def _take(self, listener: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            near, _ = listener.accept()
+            serving = self._loop.create_task(self._serve(near))
+            self._serving.add(serving)
+            serving.add_done_callback(self._serving.discard)
+
+    async def _serve(self, accepted: socket.socket) -> None:
+        reader, near = await asyncio.open_connection(sock=accepted)
         try:
             answers, far = await asyncio.open_unix_connection(self.target)
         except OSError:
-            near.transport.abort()
+            await _abort(near)
             return
         line = Line(near, far)
-        if self._ending:
-            line.reset()
-            return
-        self._lines.add(line)
-        ways = [
-            asyncio.ensure_future(self._requests(line, reader)),
-            asyncio.ensure_future(self._answers(line, answers)),
+        line.ways = [
+            self._loop.create_task(self._requests(line, reader)),
+            self._loop.create_task(self._answers(line, answers)),
         ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            self._lines.discard(line)
-            line.reset()
+        self._lines.add(line)
+        await asyncio.wait(line.ways, return_when=asyncio.FIRST_COMPLETED)
+        self._lines.discard(line)
+        line.end()
+        await asyncio.gather(*line.ways, _abort(near), _abort(far), return_exceptions=True)
 
     async def _requests(self, line: Line, reader: asyncio.StreamReader) -> None:
         frames = Frames(PREFACE)
@@ -233,6 +231,9 @@ class Relay:
                 if self._to_lose and kind == DATA and content and self._needle in content:
                     self._to_lose -= 1
                     line.losing.add(stream)
+                elif kind == RST_STREAM and stream in line.losing:
+                    # Given up before its answer came: nothing would ever end this line.
+                    return
             if not line.dead:
                 line.far.write(data)
                 await line.far.drain()
@@ -256,3 +257,10 @@ class Relay:
         if self.delay:
             await asyncio.sleep(self.delay)
         await self._flows.wait()
+
+
+async def _abort(writer: asyncio.StreamWriter) -> None:
+    """Abort a connection, and return when its socket is closed."""
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
