@@ -68,6 +68,8 @@ soak: $(DEVELOP) fit-etcd databases  ## run the long tests
 bench: $(DEVELOP) fit-etcd  ## measure speed, as ratios to a floor measured in the same run
 	$(BIN)/python benchmarks/application.py --json build/bench/application.json
 	SANDBOX_DATA_PLANES=off $(BIN)/python benchmarks/run.py --json build/bench/server.json
+	$(BIN)/python benchmarks/writes.py --json build/bench/writes.json
+	$(BIN)/python benchmarks/recovery.py
 
 docs: $(DEVELOP)  ## write the pages that are made from the code
 	PYTHONPATH=tests/support $(BIN)/python tests/support/lifecycle_table.py

@@ -68,6 +68,7 @@ FLOOR = "a constant answer by Falcon"
 CPU = "CPU us a request"
 
 Header = tuple[bytes, bytes]
+Measure = Callable[[], dict[str, float]]
 
 
 class Waiting(Nothing):
@@ -154,8 +155,8 @@ class Exchange:
             self.answer = message.get("body", b"")
 
 
-def costs(app: Any, make: Callable[[], Iterator[Exchange]], status: int) -> float:
-    """Return the microseconds of CPU that each of some exchanges takes, of all threads together."""
+def costs(app: Any, make: Callable[[], Iterator[Exchange]], status: int) -> dict[str, float]:
+    """Return what CPU each of some exchanges takes, of all threads together."""
     left = list(make())
     count = len(left)
 
@@ -171,7 +172,7 @@ def costs(app: Any, make: Callable[[], Iterator[Exchange]], status: int) -> floa
     gc.collect()
     started = time.process_time()
     uvloop.run(callers())
-    return (time.process_time() - started) / count * 1e6
+    return {CPU: (time.process_time() - started) / count * 1e6}
 
 
 def same(count: int, *request: Any) -> Callable[[], Iterator[Exchange]]:
@@ -195,14 +196,14 @@ def prepare(app: Any, system: BrokerSystem) -> None:
             time.sleep(0.01)
 
 
-def rows(app: Any, front: Any, etag: str, count: int) -> dict[str, Callable[[], float]]:
+def rows(app: Any, front: Any, etag: str, count: int) -> dict[str, Measure]:
     """Return what is measured, each with what measures it."""
     floor = floors.bare_falcon()
     binding = f"{INSTANCES}/ready/service_bindings/ready"
     gzip = [(b"accept-encoding", b"gzip, deflate")]
     known = [(b"if-none-match", etag.encode())]
 
-    def reads(*request: Any, status: int = 200) -> Callable[[], float]:
+    def reads(*request: Any, status: int = 200) -> Measure:
         return lambda: costs(app, same(count, "GET", *request), status)
 
     return {
@@ -248,9 +249,9 @@ def main() -> None:
                     found = alternate({FLOOR: some[FLOOR], **chosen}, options.rounds)
                 finally:
                     echo.stop()
-    results = Results(FLOOR, {CPU: found})
+    results = Results(FLOOR, found)
     table = Table("what", CPU, "least", "most", "times the floor")
-    for row, figures in found.items():
+    for row, figures in found[CPU].items():
         relative = statistics.median(results.relative(CPU, row))
         some = (statistics.median(figures), min(figures), max(figures))
         table.add_row(row, *(f"{figure:.1f}" for figure in some), f"{relative:.2f}")

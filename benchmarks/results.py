@@ -37,10 +37,6 @@ def _processors() -> Iterator[str]:
                 yield line.partition(":")[2].strip()
 
 
-Figures = Mapping[str, list[float]]
-"""What was measured of each row, once a round."""
-
-
 @dataclass(frozen=True)
 class Results:
     """Figures of alternating rounds: each row was measured once a round, beside the floor.
@@ -51,7 +47,7 @@ class Results:
     """
 
     floor: str
-    measured: Mapping[str, Figures]
+    measured: Mapping[str, Mapping[str, list[float]]]
     machine: str = field(default_factory=machine)
 
     def write(self, path: Path) -> None:
@@ -117,14 +113,19 @@ def _chance(old: list[float], new: list[float]) -> float:
     return as_far / (SHUFFLES + 1)
 
 
-def alternate(rows: Mapping[str, Callable[[], float]], rounds: int) -> Figures:
-    """Measure each row in turn, so many rounds, after one that does not count."""
-    found: dict[str, list[float]] = {row: [] for row in rows}
+def alternate(
+    rows: Mapping[str, Callable[[], Mapping[str, float]]], rounds: int
+) -> dict[str, dict[str, list[float]]]:
+    """Measure each row in turn, so many rounds, after one that does not count.
+
+    What measures returns figures by what they say. Returns them by that and by row.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
     for number in range(rounds + 1):
         for row, measure in rows.items():
-            figure = measure()
-            if number:
-                found[row].append(figure)
+            for what, figure in measure().items():
+                if number:
+                    found.setdefault(what, {}).setdefault(row, []).append(figure)
     return found
 
 

@@ -1,4 +1,4 @@
-"""`make bench`: how fast the broker is as a server, beside floors and a peer in the same rounds.
+"""How fast the broker is as a server, beside floors and a peer in the same rounds.
 
 Nothing here passes or fails: figures depend on the machine, so they are printed with it, and kept
 as JSON that `results.py` compares.
@@ -12,19 +12,19 @@ import contextlib
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import requests
 from floors import CREDENTIALS, DOCUMENT, OFFER
 from load import request, run
-from results import Results
+from results import Results, alternate
 from rich.console import Console
 from rich.table import Table
 from servers import Usage, broker_and_cloud, served
@@ -269,24 +269,15 @@ def main() -> None:
     options = parser.parse_args()
     # Wide enough for a file as well.
     console = Console(width=None if sys.stdout.isatty() else 140)
-    measured: dict[str, dict[str, list[float]]] = {}
     with rows(options.reads, options.changes) as all_rows:
         chosen = {row: one for row, one in all_rows.items() if row == FLOOR or options.only in row}
-        for number in range(options.rounds + 1):
-            for row, one in chosen.items():
-                for what, figure in measure(one).items():
-                    if number:  # the first warms up
-                        measured.setdefault(what, {}).setdefault(row, []).append(figure)
-    results = Results(FLOOR, measured)
+        measures = {row: partial(measure, one) for row, one in chosen.items()}
+        results = Results(FLOOR, alternate(measures, options.rounds))
     show(console, results, options.rounds)
     if options.json is not None:
         results.write(options.json)
-    if options.only:
-        return
-    calls_of_many(console)
-    # In processes of their own, so that memory is that of the records alone.
-    for script in ("recovery.py", "writes.py"):
-        subprocess.run([sys.executable, str(Path(__file__).with_name(script))], check=True)
+    if not options.only:
+        calls_of_many(console)
 
 
 if __name__ == "__main__":

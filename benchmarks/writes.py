@@ -11,6 +11,7 @@ All rows have the same callers, the same etcd and values of about the same size,
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import itertools
@@ -19,47 +20,34 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pykka
 from recovery import PLAN, SERVICE, Nothing
+from results import Results, alternate
+from rich.console import Console
+from rich.table import Table
 
-from alibroker.actors.actor import Address
 from alibroker.actors.messages import Change, Tick
-from alibroker.actors.repository import Repository
 from alibroker.actors.settings import EngineSettings
-from alibroker.actors.storage import Storage
 from alibroker.actors.system import BrokerSystem
-from alibroker.brokers.catalog import Catalog
-from alibroker.brokers.contract import checked
 from alibroker.etcd.client import MAX_ENTRIES, Committed, Entry, Etcd
 from alibroker.etcd.embedded import EmbeddedEtcd
 from alibroker.etcd.sealing import Sealer
 from alibroker.lifecycle.commands import Provision, Verdict
-from alibroker.lifecycle.view import View
 
 CALLERS = 64
+BETWEEN, P50, P99 = "us between writes", "p50 ms", "p99 ms"
+FLOOR = "group commit and nothing else"
 TIMEOUT = 10.0
 CONTEXT = {"platform": "cloudfoundry", "organization_name": "o" * 100, "space_name": "s" * 100}
 VALUE = b"x" * 800
 """About the size of what the storage actor writes for a provision."""
 
 Submit = Callable[[], "Future[Any]"]
-
-
-@dataclass(frozen=True)
-class Rate:
-    """What was measured."""
-
-    what: str
-    per_second: float
-    p50_ms: float
-    p99_ms: float
 
 
 class OneByOne(pykka.ThreadingActor):
@@ -115,7 +103,7 @@ def provision() -> Provision:
     )
 
 
-def measure(what: str, submit: Submit, count: int, check: Callable[[Any], bool]) -> Rate:
+def measure(submit: Submit, count: int, check: Callable[[Any], bool]) -> dict[str, float]:
     """Let all callers submit one after the other, until so many were answered."""
     latencies: list[float] = []
     left = iter(range(count))
@@ -134,114 +122,120 @@ def measure(what: str, submit: Submit, count: int, check: Callable[[Any], bool])
     asyncio.run(all_callers())
     seconds = time.perf_counter() - started
     cuts = statistics.quantiles(latencies, n=100)
-    return Rate(what, count / seconds, cuts[49] * 1000, cuts[98] * 1000)
+    return {BETWEEN: 1e6 * seconds / count, P50: cuts[49] * 1000, P99: cuts[98] * 1000}
 
 
-@contextmanager
-def plain(kind: type[pykka.ThreadingActor], etcd: Etcd) -> Iterator[Submit]:
-    """Give what submits to an actor that only writes."""
-    actor = kind.start(etcd)
-    numbers = itertools.count()
-    prefix = f"/bench/{kind.__name__}/"
-
-    def submit() -> Future[Any]:
-        reply: Future[Any] = Future()
-        actor.tell((f"{prefix}{next(numbers)}", reply))
-        return reply
-
-    try:
-        yield submit
-    finally:
-        actor.stop()
+def system(etcd: Etcd, directory: Path, count: int) -> BrokerSystem:
+    """Return a broker whose plugin has nothing to do."""
+    settings = EngineSettings(data_dir=directory, max_operations=10 * count, store_timeout=TIMEOUT)
+    return BrokerSystem([Nothing()], etcd, Sealer({"k": bytes(32)}, "k"), settings)
 
 
-@contextmanager
-def storage(etcd: Etcd, directory: Path, count: int) -> Iterator[Submit]:
-    """Give what submits to the storage actor; nobody takes the steps that it hands out."""
-    provisions = iter([provision() for _ in range(count)])
-    address, view = Address("storage"), View()
-    actor = Storage.start(
-        address,
-        Address("supervisor"),
-        store=Repository(
-            etcd, Sealer({"k": bytes(32)}, "k"), timeout=TIMEOUT, marker=directory / "store.json"
-        ),
-        view=view,
-        dispatcher=Address("dispatcher"),
-        pollers={Nothing.name: Address("poller")},
-        catalog=Catalog([checked(Nothing())]),
-        lifetime=86_400.0,
-    )
-    address.move_to(actor)
-    address.tell(Tick())
-    while not view.available:
-        time.sleep(0.01)
-
-    def submit() -> Future[Any]:
-        reply: Future[Any] = Future()
-        address.tell(Change(next(provisions), Nothing.name, reply))
-        return reply
-
-    try:
-        yield submit
-    finally:
-        actor.stop()
+def written(outcome: Any) -> bool:
+    """Whether the actor has written."""
+    return isinstance(outcome, Committed)
 
 
-def engine(etcd: Etcd, directory: Path, count: int) -> Rate:
-    """Measure the whole engine, from the first provision to the end of the last operation."""
-    settings = EngineSettings(data_dir=directory, max_operations=10 * count)
-    provisions = iter([provision() for _ in range(count)])
-    system = BrokerSystem([Nothing()], etcd, Sealer({"k": bytes(32)}, "k"), settings)
-    with system:
-        system.wait_until_ready(timeout=60)
-        started = time.perf_counter()
-        rate = measure(
-            "",
-            lambda: system.submit(next(provisions)),
-            count,
-            lambda a: a.verdict is Verdict.STARTED,
-        )
-        while system.view.in_progress(SERVICE):
-            time.sleep(0.001)
-        seconds = time.perf_counter() - started
-    return Rate("the whole engine", 2 * count / seconds, rate.p50_ms, rate.p99_ms)
+def accepted(answer: Any) -> bool:
+    """Whether the broker has accepted a change."""
+    return bool(answer.verdict is Verdict.STARTED)
 
 
-def main(count: int) -> None:
-    """Measure and print."""
-    # As the deployed process has it (http/app.py); the same for all that is compared.
+class Bench:
+    """What is measured, each with an etcd client of its own."""
+
+    def __init__(self, endpoint: str, directory: Path, count: int) -> None:
+        self._endpoint = endpoint
+        self._directory = directory
+        self._count = count
+
+    def plain(self, kind: type[pykka.ThreadingActor], count: int) -> dict[str, float]:
+        """Measure an actor that only writes."""
+        with Etcd([self._endpoint]) as etcd:
+            actor = kind.start(etcd)
+            prefix = f"/bench/{uuid.uuid4()}/"
+            numbers = itertools.count()
+
+            def submit() -> Future[Any]:
+                reply: Future[Any] = Future()
+                actor.tell((f"{prefix}{next(numbers)}", reply))
+                return reply
+
+            try:
+                return measure(submit, count, written)
+            finally:
+                actor.stop()
+
+    def storage(self) -> dict[str, float]:
+        """Measure the storage actor; nobody takes the steps that it hands out."""
+        provisions = iter([provision() for _ in range(self._count)])
+        broker = system(Etcd([self._endpoint]), self._directory, self._count)
+        actor = broker._start_storage()  # noqa: SLF001 - a system starts all its actors, or none
+        address = broker._storage  # noqa: SLF001 - the same
+        address.move_to(actor)
+        address.tell(Tick())
+        while not broker.view.available:
+            time.sleep(0.01)
+
+        def submit() -> Future[Any]:
+            reply: Future[Any] = Future()
+            address.tell(Change(next(provisions), Nothing.name, reply))
+            return reply
+
+        try:
+            return measure(submit, self._count, accepted)
+        finally:
+            actor.stop()
+
+    def engine(self) -> dict[str, float]:
+        """Measure the whole engine, from the first provision to the end of the last operation."""
+        count = self._count // 2
+        provisions = iter([provision() for _ in range(count)])
+        with system(Etcd([self._endpoint]), self._directory, count) as broker:
+            broker.wait_until_ready(timeout=60)
+            started = time.perf_counter()
+            found = measure(lambda: broker.submit(next(provisions)), count, accepted)
+            while broker.view.in_progress(SERVICE):
+                time.sleep(0.001)
+            seconds = time.perf_counter() - started
+        return {**found, BETWEEN: 1e6 * seconds / (2 * count)}
+
+
+def main() -> None:
+    """Measure, print, and write the result if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--writes", type=int, default=8_000, help="of each kind in each round")
+    parser.add_argument("--json", type=Path, help="where to write the result")
+    options = parser.parse_args()
+    # As the deployed process has it (http/starting.py); the same for all that is compared.
     gc.set_threshold(50_000, 10, 1000)
     with tempfile.TemporaryDirectory(prefix="alibroker-bench-") as directory:
         data_dir = Path(directory)
-        with EmbeddedEtcd(data_dir / "etcd") as server, Etcd([server.endpoint]) as etcd:
-
-            def written(outcome: Any) -> bool:
-                return isinstance(outcome, Committed)
-
-            with plain(OneByOne, etcd) as submit:
-                measure("", submit, count // 10, written)
-                single = measure("one write per message", submit, count // 4, written)
-            with plain(InGroups, etcd) as submit:
-                grouped = measure("group commit and nothing else", submit, count, written)
-            with storage(Etcd([server.endpoint]), data_dir, count) as submit:
-                stored = measure(
-                    "the storage actor", submit, count, lambda a: a.verdict is Verdict.STARTED
-                )
-            (data_dir / "store.json").unlink()
-            whole_rate = engine(Etcd([server.endpoint]), data_dir, count // 2)
-    print(f"durable writes at {CALLERS} callers:")
-    for rate in (single, grouped, stored, whole_rate):
-        print(
-            f"  {rate.what:30} {rate.per_second:8,.0f} a second, "
-            f"p50 {rate.p50_ms:.1f} ms, p99 {rate.p99_ms:.1f} ms"
+        with EmbeddedEtcd(data_dir / "etcd") as server:
+            bench = Bench(server.endpoint, data_dir, options.writes)
+            rows = {
+                FLOOR: lambda: bench.plain(InGroups, options.writes),
+                "one write for each message": lambda: bench.plain(OneByOne, options.writes // 8),
+                "the storage actor": bench.storage,
+                "the whole engine": bench.engine,
+            }
+            results = Results(FLOOR, alternate(rows, options.rounds))
+    table = Table("durable writes", "per second", P50, P99, "of the floor")
+    for row in rows:
+        found = [statistics.median(results.measured[what][row]) for what in (BETWEEN, P50, P99)]
+        ratio = statistics.median(1 / one for one in results.relative(BETWEEN, row))
+        table.add_row(
+            row, f"{1e6 / found[0]:,.0f}", *(f"{one:.1f}" for one in found[1:]), f"{ratio:.2f}"
         )
-    print(
-        f"the storage actor: {stored.per_second / single.per_second:.1f} times one write per "
-        f"message (goal: at least 5), {stored.per_second / grouped.per_second:.2f} of group "
-        "commit alone (goal: at least 0.5)"
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(
+        f"{results.machine}; {CALLERS} callers; medians of {options.rounds} alternating rounds"
     )
+    console.print(table)
+    if options.json is not None:
+        results.write(options.json)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
+    main()

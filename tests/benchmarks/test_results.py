@@ -61,10 +61,10 @@ def test_what_has_changed_is_told_from_noise(
 def test_rows_are_measured_in_turn_and_the_first_round_does_not_count(results: ModuleType) -> None:
     calls: list[str] = []
 
-    def measure(row: str) -> float:
+    def measure(row: str) -> dict[str, float]:
         calls.append(row)
-        return float(len(calls))
+        return {"calls": float(len(calls))}
 
     found = results.alternate({row: lambda row=row: measure(row) for row in "ab"}, 2)
     assert calls == list("ababab")
-    assert found == {"a": [3.0, 5.0], "b": [4.0, 6.0]}
+    assert found == {"calls": {"a": [3.0, 5.0], "b": [4.0, 6.0]}}
