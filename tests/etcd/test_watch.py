@@ -145,9 +145,9 @@ def test_a_connection_cut_while_much_happens_loses_nothing(
 
 
 def test_silence_is_seen_by_the_revision_and_ended_by_a_restart(
-    relay: Relay, etcd: Etcd, prefix: str, seen: Seen, eventually: Eventually
+    relay: Relay, etcd: Etcd, server: EmbeddedEtcd, prefix: str, seen: Seen, eventually: Eventually
 ) -> None:
-    with Etcd([relay.endpoint]) as client:
+    with Etcd([relay.endpoint, server.endpoint]) as client:
         watch = seen.follow(client, prefix, 1)
         watch.open()
         first = put(etcd, prefix + "first")
