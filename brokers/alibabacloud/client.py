@@ -13,7 +13,6 @@ from aliyunsdkcore.auth.credentials import AccessKeyCredential, StsTokenCredenti
 from aliyunsdkcore.client import AcsClient
 from aliyunsdkcore.http import protocol_type
 from aliyunsdkcore.request import AcsRequest, CommonRequest
-from aliyunsdkrds.endpoint import endpoint_data
 
 from alibroker.brokers.alibabacloud.credentials import (
     Credentials,
@@ -21,6 +20,7 @@ from alibroker.brokers.alibabacloud.credentials import (
     CredentialsProvider,
 )
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind, cloud_error, lost
+from alibroker.brokers.alibabacloud.product import Product
 from alibroker.brokers.alibabacloud.rates import RateLimitedError, RateLimiter
 from alibroker.brokers.alibabacloud.transcript import Transcript, shape
 
@@ -29,37 +29,10 @@ READ_TIMEOUT: Final = 10
 WRITE_TIMEOUT: Final = 20
 """Seconds; the documentation of CreateDBInstance asks for 20."""
 _CONNECTIONS: Final = 32
-_VERSIONS: Final = {
-    "Ram": "2015-05-01",
-    "Rds": "2014-08-15",
-    "Sts": "2015-04-01",
-    "Vpc": "2016-04-28",
-}
-
-_ENDPOINTS: Final[Mapping[str, Mapping[str, str]]] = {
-    "Rds": endpoint_data.getEndpointMap(),
-    "Vpc": {},
-}
-"""Endpoints by region; a region that is not there has `<product>.<region>.aliyuncs.com`."""
 
 for _name in ("aliyunsdkcore", "oss2"):
     # They log URLs, in which signatures and tokens are.
     logging.getLogger(_name).setLevel(logging.CRITICAL)
-
-
-def common_request(product: str, action: str, **parameters: str) -> CommonRequest:
-    """Make a request of parameters alone.
-
-    That is how Ram, Sts and Vpc are asked, whose request classes would need packages of their own.
-    """
-    request = CommonRequest(version=_VERSIONS[product], action_name=action, product=product)
-    request.set_method("POST")
-    if product in _ENDPOINTS:
-        # Without it the SDK goes by a table of its own, which has not grown with the regions.
-        request.endpoint_map, request.endpoint_regional = _ENDPOINTS[product], "regional"
-    for name, value in parameters.items():
-        request.add_query_param(name, value)
-    return request
 
 
 class CloudClient:
@@ -83,28 +56,45 @@ class CloudClient:
         self._lock = threading.Lock()
         self._client: tuple[Credentials, AcsClient] | None = None
 
-    def call(
-        self, request: AcsRequest, *, secrets: Mapping[str, str] | None = None
+    def ask(
+        self,
+        product: Product,
+        action: str,
+        secrets: Mapping[str, str] | None = None,
+        /,
+        **parameters: str,
     ) -> dict[str, Any]:
-        """Send `request`, made for this one call, and return the answer.
+        """Do as `call` with a request of an action and its parameters alone."""
+        request = CommonRequest(version=product.version, action_name=action, product=product.name)
+        request.set_method("POST")
+        for name, value in parameters.items():
+            request.add_query_param(name, value)
+        return self.call(product, request, secrets=secrets)
+
+    def call(
+        self, product: Product, request: AcsRequest, *, secrets: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Send `request`, made for this one call to `product`, and return the answer.
 
         `secrets` are more parameters; they travel in the body and never in the URL.
 
         Raises:
             CloudError: It did not end well, or was not sent because of our own rate limit.
         """
-        product, action = request.get_product(), request.get_action_name()
-        self.admit(product.lower(), action)
+        action = request.get_action_name()
+        self.admit(product, action)
         if self.transcript is None:
-            return self._call(request, secrets or {})
+            return self._call(product, request, secrets or {})
         parameters = {**request.get_query_params(), **(secrets or {})}
-        with self.transcript.call(product, action, parameters) as call:
-            answer = self._call(request, secrets or {})
+        with self.transcript.call(product.name, action, parameters) as call:
+            answer = self._call(product, request, secrets or {})
             call.answer = shape(answer)
             return answer
 
-    def _call(self, request: AcsRequest, secrets: Mapping[str, str]) -> dict[str, Any]:
-        product, action = request.get_product(), request.get_action_name()
+    def _call(
+        self, product: Product, request: AcsRequest, secrets: Mapping[str, str]
+    ) -> dict[str, Any]:
+        action = request.get_action_name()
         try:
             credentials = self.credentials.get()
         except CredentialsError as error:
@@ -113,7 +103,7 @@ class CloudClient:
             ) from error
         for name, value in secrets.items():
             request.add_body_params(name, value)
-        self._address(request)
+        self._address(product, request)
         try:
             # Private, because the public way to the headers is deprecated.
             send = self._acs_client(credentials)._implementation_of_do_action  # noqa: SLF001
@@ -122,14 +112,14 @@ class CloudClient:
             raise _unanswered(product, action, error) from None
         return self._answer(product, action, credentials, answer)
 
-    def admit(self, product: str, action: str) -> None:
+    def admit(self, product: Product, action: str) -> None:
         """Wait for the rate limit of `product`.
 
         Raises:
             CloudError: It would take too long.
         """
         try:
-            self.limiter.wait(product, action)
+            self.limiter.wait(product.prefix, action)
         except RateLimitedError as error:
             raise CloudError(
                 Kind.THROTTLED,
@@ -139,14 +129,14 @@ class CloudClient:
                 after=error.after,
             ) from None
 
-    def _address(self, request: AcsRequest) -> None:
+    def _address(self, product: Product, request: AcsRequest) -> None:
         request.set_accept_format("JSON")
         request.set_connect_timeout(CONNECT_TIMEOUT)
         reads = request.get_action_name().startswith(("Describe", "List", "Get"))
         request.set_read_timeout(READ_TIMEOUT if reads else WRITE_TIMEOUT)
         request.set_protocol_type(protocol_type.HTTPS)
-        if self.endpoint is not None:
-            request.set_endpoint(self.endpoint)
+        # The SDK goes by tables of its own, which have not grown with the regions.
+        request.set_endpoint(self.endpoint or product.host_in(self.region))
 
     def _acs_client(self, credentials: Credentials) -> AcsClient:
         """Return the SDK's client for `credentials`; making one takes milliseconds."""
@@ -168,7 +158,7 @@ class CloudClient:
 
     def _answer(
         self,
-        product: str,
+        product: Product,
         action: str,
         credentials: Credentials,
         answer: tuple[int, Mapping[str, str], bytes, ServerException | None],
@@ -181,7 +171,7 @@ class CloudClient:
         if not isinstance(document, dict):
             raise lost(action, TypeError())
         code = error.get_error_code() if error is not None else document.get("Code")
-        bucket = self.limiter.bucket(product.lower(), action)
+        bucket = self.limiter.bucket(product.prefix, action)
         if error is None and code in {None, "", "200", "OK", "Success"}:
             bucket.went_well()
             return document
@@ -209,7 +199,7 @@ class CloudClient:
             client[1].session.close()
 
 
-def _unanswered(product: str, action: str, error: Exception) -> CloudError:
+def _unanswered(product: Product, action: str, error: Exception) -> CloudError:
     """Type what the SDK raises; its text is not used, for it has the URL in it."""
     code = getattr(error, "error_code", None)
     if isinstance(code, str) and code not in {"SDK.HttpError", "SDK.ServerUnreachable"}:

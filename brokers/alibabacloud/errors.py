@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from alibroker.brokers.alibabacloud.families import RULES, Kind
+from alibroker.brokers.alibabacloud.families import COMMON, DISTURBANCE, Kind
+from alibroker.brokers.alibabacloud.product import Product
 from alibroker.brokers.api import Failed, Step, TryAgainError, Work
 from alibroker.brokers.texts import plain
 
@@ -54,7 +55,7 @@ _MAX_MESSAGE: Final = 200
 
 def cloud_error(
     *,
-    product: str,
+    product: Product,
     action: str,
     code: str,
     message: str,
@@ -66,9 +67,9 @@ def cloud_error(
 
     `message` is the cloud's text; it is repeated only if it cannot hold what we sent.
     """
-    kind, text = _classify(action, code, status)
+    kind, text = _classify(product, action, code, status)
     if kind is Kind.DENIED:
-        text = f"the broker may not do this: allow {product.lower()}:{action} to its RAM identity"
+        text = f"the broker may not do this: allow {product.prefix}:{action} to its RAM identity"
     elif not text:
         text = plain(message[:_MAX_MESSAGE])
         if not text or _UNSAFE.search(text):
@@ -78,12 +79,12 @@ def cloud_error(
     )
 
 
-def _classify(action: str, code: str, status: int | None) -> tuple[Kind, str]:
-    for rule in RULES:
+def _classify(product: Product, action: str, code: str, status: int | None) -> tuple[Kind, str]:
+    for rule in (*product.rules, *COMMON):
         if rule.fits(action, code):
             return rule.kind, rule.message
     if not code or (status is not None and status >= 500):  # noqa: PLR2004 - HTTP server errors
-        return Kind.UNKNOWN, "Alibaba Cloud has a disturbance"
+        return Kind.UNKNOWN, DISTURBANCE
     return Kind.FAILED, ""
 
 

@@ -1,7 +1,12 @@
-"""What the codes of the cloud's errors mean: one table, family by family, with where it is from.
+"""What the codes of errors mean: kinds, rules, and the rules that all products share.
 
-The HTTP statuses differ between actions and change over time, so only the code counts. What no rule
-names is wrong input, and fails for good. The first rule that matches is the one.
+The HTTP statuses differ between actions and change over time, so only the code counts. A product
+brings the rules of its own codes along (`Product.rules`); they are looked at first, so that one
+code can mean something else there. The first rule that matches is the one.
+
+What no rule names is final if the cloud's own status says that the request was wrong: the vendor's
+Terraform provider gives up at once as well, and its SDKs try nothing again. With a status of 5xx
+the request may have taken effect, and is tried again in a way that does it only once.
 """
 
 from __future__ import annotations
@@ -50,36 +55,34 @@ class Rule(NamedTuple):
         return bool(self.codes.fullmatch(code) and self.actions.fullmatch(action))
 
 
-_COMMON: Final = "RDS, client error codes"
-_LIST: Final = "RDS, error codes"
-_ORDERS: Final = "RDS, error codes of CreateDBInstance and ModifyDBInstanceSpec"
-_TERRAFORM: Final = "terraform-provider-alicloud, errors that it retries"
-_RAM: Final = "RAM and STS, error codes"
-_OSS: Final = "OSS, error codes"
-_SDK: Final = "aliyun-python-sdk-core"
-_PROVISION: Final = "CreateDBInstance|ModifyDBInstanceSpec"
-
-
-def _rule(kind: Kind, message: str, source: str, *codes: str, actions: str = ".*") -> Rule:
+def rule(kind: Kind, message: str, source: str, *codes: str, actions: str = ".*") -> Rule:
+    """Make a rule; codes and actions are regular expressions for the whole of them."""
     pattern = re.compile("|".join(f"(?:{code})" for code in codes))
     return Rule(kind, message, source, pattern, re.compile(actions))
 
 
-RULES: Final = (
-    _rule(
+BUSY: Final = "Alibaba Cloud is still busy with this resource"
+DISTURBANCE: Final = "Alibaba Cloud has a disturbance"
+"""What is told of errors that pass, whichever product says so."""
+
+_GATEWAY: Final = "RDS, client error codes"  # the list is about the gateway of all RPC products
+_SDK: Final = "aliyun-python-sdk-core"
+_TERRAFORM: Final = "terraform-provider-alicloud, NeedRetry"
+_RAM: Final = "RAM and STS, error codes"
+_OSS: Final = "OSS, HTTP 403"
+
+COMMON: Final = (
+    rule(
         Kind.THROTTLED,
         "Alibaba Cloud asks for fewer calls",
-        f"{_COMMON}; {_OSS}; {_TERRAFORM}",
+        f"{_GATEWAY}; {_TERRAFORM}",
         r"(.*\.)?Throttling(User|\..*)?",
-        r"ConcurrentLimit",
-        r"ServiceBusy",
-        r"\w*(Qps|TrafficRate)LimitExceeded",
         r"FlowLimit.*",
     ),
-    _rule(
+    rule(
         Kind.RETRY,
         "Alibaba Cloud does not accept the broker's access key; its operator has to look into it",
-        f"{_COMMON}; {_RAM}; {_OSS}",
+        f"{_GATEWAY}; {_RAM}; {_OSS}",
         r"InvalidAccessKeyId(\..*)?",
         r"InvalidAccessKeySecret",
         r"InvalidSecurityToken(\..*)?",
@@ -88,271 +91,77 @@ RULES: Final = (
         r"IncompleteSignature",
         r"Credentials",
     ),
-    _rule(
+    rule(
         Kind.RETRY,
         "the broker's clock is wrong; its operator has to look into it",
-        f"{_COMMON}; {_OSS}",
+        f"{_GATEWAY}; {_OSS}",
         r"IllegalTimestamp",
         r"InvalidTimeStamp\..*",
         r"RequestTimeTooSkewed",
     ),
-    _rule(
-        Kind.RETRY,
-        "Alibaba Cloud is still busy with this resource",
-        f"{_LIST}; {_TERRAFORM}",
-        r"IncorrectDBInstanceState",
-        r"OperationDenied\.(DB|ReadDB|MasterDB|PrimaryDB)\w*Stat(us|e)",
-        r"OperationDenied\.(OutofUsage|OrderProcessing)",
-        r"InvalidDBInstanceStatus\.NotSupport",
-        r"IncorrectAccountStatus",
-        r"IncorrectInstanceStatus",
-        r"DbossGeneralError",
-        r"GeneralIns\..*",
-        r"Database\.ConnectError",
-        r"Account\.(Del|Update)Error",
-        r"SqlExcutionFailed",
-        r"LockTimeout",
-        r"InstanceConnectTimeoutFault",
-        r"ConcurrentTaskExceeded",
-        r"SYSTEM\.CONCURRENT_OPERATE",
-        r"InvalidConcurrentOperate",
-        r"DbRestoring",
-        r"InvalidOrderTask\.NotSupport",
-        r"EngineMigration\.ActionDisabled",
-    ),
-    _rule(
-        Kind.RETRY,
-        "Alibaba Cloud is still busy with this resource",
-        _RAM,
-        r"DeleteConflict\.User\.(AccessKey|Group|LoginProfile|MFADevice|Policy)",
-    ),
-    # Seen for a moment on instances that exist.
-    _rule(
-        Kind.RETRY,
-        "Alibaba Cloud is still busy with this resource",
-        _TERRAFORM,
-        r"InvalidParameter",
-        actions="Describe.*",
-    ),
-    # "Check your input value, or your input value may not satisfy the policy of the instance": that
-    # stays so; or it waits for a lock.
-    _rule(Kind.RETRY, "", f"{_LIST}; {_TERRAFORM}", r"Account\.AddError"),
-    # Its message says whether that is for now, or because the account owns something.
-    _rule(Kind.RETRY, "", _TERRAFORM, r"AccountActionForbidden"),
-    _rule(Kind.RETRY, "the request has to be sent once more", _COMMON, r"SignatureNonceUsed"),
-    _rule(
+    rule(Kind.RETRY, "the request has to be sent once more", _GATEWAY, r"SignatureNonceUsed"),
+    rule(
         Kind.RETRY,
         "Alibaba Cloud cannot be found on the network",
         _SDK,
         r"SDK\.EndpointResolvingError",
         r"SDK\.MissingEndpointsFiler",
     ),
-    _rule(
+    rule(
         Kind.UNKNOWN,
-        "Alibaba Cloud has a disturbance",
-        f"{_COMMON}; {_LIST}; {_TERRAFORM}",
+        DISTURBANCE,
+        f"{_GATEWAY}; {_TERRAFORM}; {_SDK}",
         r"ServiceUnavailable",
         r"System\.?Busy",
         r"Internal(Server)?(Error|Failure)",
-        r"ExternalFailure",
-        r"RequestMetaDataFailed",
-        r"InvokeProxyFailure",
-        r"CommodityServiceCalling\.Exception",
-        r"RequestTimeout",
         r"SDK\.UnknownServerError",
     ),
-    _rule(
-        Kind.NOT_FOUND,
-        "",
-        f"{_COMMON}; {_LIST}; {_RAM}; {_OSS}; {_TERRAFORM}",
-        r"InvalidDBInstance(Id|Name)?\.NotFound(Error)?",
-        r"Forbidden\.(Instance|Vpc)NotFound",
-        r"InvalidAccount(Name|Privilege)\.NotFound",
-        r"InvalidDB(Name)?\.NotFound",
-        r"InvalidCondition\.NotFound",
-        r"InvalidVpcI[Dd]\.NotFound",
-        r"EntityNotExist(\..*)?",
-        r"NoSuch(Bucket|Key|Upload)",
-        r"Http404",
-    ),
-    _rule(
-        Kind.EXISTS,
-        "",
-        f"{_LIST}; {_RAM}; {_OSS}",
-        r"InvalidAccountName\.Duplicate",
-        r"InvalidDBName\.Duplicate",
-        r"EntityAlreadyExists?(\..*)?",
-        r"BucketAlreadyExists",
-    ),
-    _rule(
-        Kind.FAILED,
-        "deletion protection is on: turn it off (by an update of DeletionProtection, or in the "
-        "console), then try again",
-        _LIST,
-        r"OperationDenied\.DeletionProtection",
-    ),
-    _rule(
-        Kind.FAILED,
-        "a read-only or disaster recovery instance hangs on this one: delete that in the console, "
-        "then try again",
-        _COMMON,
-        r"DependencyViolation",
-        r"GuardInstance\.ReleaseFail",
-    ),
-    _rule(
+    rule(
         Kind.FAILED,
         "Alibaba Cloud does not know this region, or closes it: the broker's operator has to set "
         "ALIBROKER_REGION to another one",
-        f"{_COMMON}; {_LIST}",
+        _GATEWAY,
         r"InvalidRegionId(\..*)?",
         r"Forbidden\.RegionNotFound",
-        r"RegionDissolvedEOM",
     ),
-    _rule(
-        Kind.FAILED,
-        "this region does not sell it: choose another version, class or engine",
-        _COMMON,
-        r"Inva(il|li)d(Engine|EngineVersion|DBInstanceClass)InRegion\.NotAvailable",
-    ),
-    _rule(
-        Kind.FAILED,
-        "the bucket still holds objects, versions or unfinished uploads: empty it, then try again",
-        _OSS,
-        r"BucketNotEmpty",
-    ),
-    _rule(
-        Kind.FAILED,
-        "this Alibaba Cloud account may not use the default public endpoints of OSS in mainland "
-        "China for what is in buckets: the broker's operator has to set ALIBROKER_OSS_ENDPOINT to "
-        "internal, if the broker runs in the bucket's region, or to a domain of the bucket",
-        "OSS, Access OSS through a custom domain name",
-        r"PublicEndpointForbidden",
-    ),
-    _rule(
-        Kind.FAILED,
-        "a retention policy of the bucket forbids this until its time is over",
-        _OSS,
-        r"FileImmutable",
-    ),
-    _rule(
+    rule(
         Kind.ACCOUNT,
         "Alibaba Cloud's risk control forbids this to the account: its owner has to look into the "
         "console, or ask support",
-        _COMMON,
+        _GATEWAY,
         r"Forbidden\.RiskControl",
     ),
-    _rule(
+    rule(
         Kind.ACCOUNT,
         "the Alibaba Cloud account lacks real-name registration: register it, then try again",
-        f"{_COMMON}; {_ORDERS}",
-        r"Order\.NoRealNameAuthentication",
+        _GATEWAY,
         r"RealNameAuthenticationError",
         r"Forbidden\.Authentication",
     ),
-    _rule(
-        Kind.ACCOUNT,
-        "the Alibaba Cloud account may not buy in this region: ask for it in the console, or the "
-        "broker's operator has to set ALIBROKER_REGION to another one",
-        _COMMON,
-        r"RegionUnauthorized",
-    ),
-    _rule(
+    # "You have no permission to use system tags": nobody has it.
+    rule(Kind.FAILED, "", "RDS, error codes of CreateDBInstance", r"NoPermission\.SystemTag"),
+    rule(
         Kind.DENIED,
         "",
-        f"{_COMMON}; {_RAM}; {_OSS}; {_TERRAFORM}",
+        f"{_GATEWAY}; {_RAM}; terraform-provider-alicloud",
         r"NoPermission(\..*)?",
         r"RAM\.Permission\.Denied",
         r"NotAuthorized",
-        r"AccessDenied",
-        r"BucketNotBelongTo",
         r"ActionUnauthorized",
         r"Forb[ie]dden(\..*)?",
     ),
-    _rule(
-        Kind.ACCOUNT,
-        "the Alibaba Cloud account lacks the service-linked role of this product: create it in the "
-        "console (by buying one instance there), then try again",
-        _ORDERS,
-        r"ServiceLinkedRole\.NotExist",
-    ),
-    _rule(
-        Kind.ACCOUNT,
-        "RDS may not use the keys of the Alibaba Cloud account: authorize it in the console (KMS), "
-        "then try again",
-        _LIST,
-        r"ByokNotAuthorizedToRds",
-    ),
-    _rule(
+    rule(
         Kind.ACCOUNT,
         "the Alibaba Cloud account is overdue or stopped: settle that, then try again",
         _OSS,
         r"UserDisable",
         r"InDebt(Overdue)?",
-        r"AbnormalBucketOwnerStatus",
-        r"BucketDisable",
     ),
-    _rule(
-        Kind.ACCOUNT,
-        "the database is locked: its storage is full, or the account is overdue; see the console",
-        f"{_COMMON}; {_LIST}",
-        r"IncorrectDBInstanceLockMode",
-        r"OperationDenied\.InstanceLocked",
-    ),
-    _rule(
-        Kind.ACCOUNT,
-        "the balance of the Alibaba Cloud account is too low, or an order is unpaid: top it up, "
-        "then try again",
-        f"{_COMMON}; {_LIST}; {_ORDERS}",
-        r"(.*\.)?(Insufficient|CREDIT_PAY_INSUFFICIENT_)B(alance|ALANCE)",
-        r"InsufficientAvailableQuota",
-        r"(.*\.)?Inst(ance)?HasUnpaidOrder",
-        r"OperationDenied\.OrderUnPaid",
-        r"ArrearageOrderExists",
-    ),
-    _rule(
-        Kind.ACCOUNT,
-        "the order waits for the reseller of the Alibaba Cloud account to approve it",
-        _LIST,
-        r"TRADE_WAIT_DISTRIBUTOR_AUDIT",
-    ),
-    _rule(
-        Kind.PLACE,
-        "out of stock: choose another class or another zone",
-        f"{_ORDERS}; {_COMMON}",
-        r"InsufficientResourceCapacity",
-        r"OperationDenied\.(No|Zone)(Stock|Resource)",
-    ),
-    _rule(
-        Kind.PLACE,
-        "out of stock: choose another class or another zone",
-        _COMMON,
-        r"OperationDenied",  # "The resource is out of usage."
-        actions=_PROVISION,
-    ),
-    _rule(
-        Kind.PLACE,
-        "this zone does not sell such an instance: choose another zone, or another class, edition "
-        "or storage type",
-        f"{_ORDERS}; {_LIST}",
-        r"InvalidZoneId\.NotSupported",
-        r"InvalidZone\.NotSupportedForStorageType",
-        r"ZoneId\.NotMatchWithCategory",
-        r"InvalidAvZone\.Format",
-        r"Zone\.NotOnSale",
-    ),
-    _rule(
-        Kind.PLACE,
-        "the vSwitch has no free address: choose another one",
-        _ORDERS,
-        r"VswitchIpExhausted",
-    ),
-    _rule(
+    rule(
         Kind.QUOTA,
         "a limit of the Alibaba Cloud account is reached: delete something or ask for more",
-        f"{_COMMON}; {_LIST}; {_RAM}; {_OSS}",
+        f"{_GATEWAY}; {_RAM}",
         r".*Quota.*",
         r"(.*\.)?\w*LimitExceeded(\..*)?",
-        r"TooManyBuckets",
-        r"NumberExceed\..*",
     ),
 )

@@ -14,8 +14,10 @@ from typing import Final, NamedTuple, TypeVar
 
 import requests
 
-from alibroker.brokers.alibabacloud.client import CloudClient, common_request
+from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
+from alibroker.brokers.alibabacloud.infrastructure import STS
+from alibroker.brokers.alibabacloud.product import Product
 from alibroker.brokers.api import Check, CheckState
 
 _T = TypeVar("_T")
@@ -52,10 +54,8 @@ class Probe(NamedTuple):
 def identity(cloud: CloudClient) -> Check:
     """Tell whose credentials they are (STS GetCallerIdentity, which nobody is refused)."""
     subject = "credentials"
-    request = common_request("Sts", "GetCallerIdentity")
-    request.set_endpoint("sts.aliyuncs.com")
     try:
-        answer = cloud.call(request)
+        answer = cloud.ask(STS, "GetCallerIdentity")
     except CloudError as error:
         return refused(subject, error)
     detail = f"{answer.get('Arn')} ({cloud.credentials.source})"
@@ -133,18 +133,18 @@ def look(subject: str, call: Callable[[], str], remedy: str = "") -> Check:
 
 
 def permissions(
-    cloud: CloudClient, product: str, features: Mapping[str, Iterable[Probe]]
+    cloud: CloudClient, product: Product, features: Mapping[str, Iterable[Probe]]
 ) -> Iterator[Check]:
     """Try, feature by feature, whether the actions that it needs are allowed."""
     for feature, probes in features.items():
-        subject = f"{product.upper()}: may {feature}"
+        subject = f"{product.name.upper()}: may {feature}"
         denied: list[str] = []
         missed: list[str] = []
         unsure: list[str] = []
         count = 0
         for probe in probes:
             count += 1
-            name = f"{product.lower()}:{probe.action}"
+            name = f"{product.prefix}:{probe.action}"
             try:
                 patiently(functools.partial(_try, cloud, product, probe))
             except CloudError as error:
@@ -155,9 +155,8 @@ def permissions(
         yield _permission(subject, count, denied, missed, unsure)
 
 
-def _try(cloud: CloudClient, product: str, probe: Probe) -> None:
-    request = common_request(product, probe.action, **probe.parameters)
-    cloud.call(request, secrets=probe.secrets)
+def _try(cloud: CloudClient, product: Product, probe: Probe) -> None:
+    cloud.ask(product, probe.action, probe.secrets, **probe.parameters)
 
 
 def _permission(

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from alibroker.brokers.alibabacloud.buckets import Buckets
 from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.connection import connect
-from alibroker.brokers.alibabacloud.endpoints import Endpoints
 from alibroker.brokers.alibabacloud.errors import ends_operation
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Check, Found, Json, Price, ServiceOffering, Step, Work
 from alibroker.brokers.offerings import load_offerings
 from alibroker.brokers.oss.bindings import Bindings, pause
+from alibroker.brokers.oss.buckets import Buckets
+from alibroker.brokers.oss.endpoints import Endpoints
 from alibroker.brokers.oss.instances import Instances
 from alibroker.brokers.oss.inventory import OssInventory
 from alibroker.brokers.oss.names import ChosenNames

@@ -8,11 +8,11 @@ from typing import Final
 
 import msgspec
 
-from alibroker.brokers.alibabacloud.buckets import Buckets
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Failed, InProgress, Json, Step, Succeeded, Work
 from alibroker.brokers.digests import digest
+from alibroker.brokers.oss.buckets import Buckets
 from alibroker.brokers.oss.configuration import (
     CHANGEABLE,
     FIXED,

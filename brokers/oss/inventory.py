@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from alibroker.brokers.alibabacloud.buckets import Buckets
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.naming import (
     INSTANCE_TAG,
@@ -22,6 +21,7 @@ from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import NOTHING, Found, Json, TryAgainError
 from alibroker.brokers.oss.access import Access
 from alibroker.brokers.oss.bindings import BOUND
+from alibroker.brokers.oss.buckets import Buckets
 from alibroker.brokers.oss.configuration import OWN_NAME, PREFIX, parameters_of
 from alibroker.brokers.oss.instances import CREATED, address
 from alibroker.brokers.oss.marks import Mark, read_mark

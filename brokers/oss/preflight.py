@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from alibroker.brokers.alibabacloud.buckets import Buckets
-from alibroker.brokers.alibabacloud.client import CloudClient, common_request
-from alibroker.brokers.alibabacloud.endpoints import OSS_ENDPOINT
+from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.errors import CloudError
+from alibroker.brokers.alibabacloud.infrastructure import RAM, STS
 from alibroker.brokers.alibabacloud.preflight import (
     Probe,
     clock,
@@ -24,6 +23,8 @@ from alibroker.brokers.alibabacloud.preflight import (
 )
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import Check, CheckState
+from alibroker.brokers.oss.buckets import Buckets
+from alibroker.brokers.oss.endpoints import OSS_ENDPOINT
 from alibroker.brokers.oss.storage import list_buckets
 from alibroker.brokers.oss.users import RamCalls
 
@@ -88,7 +89,7 @@ class OssPreflight:
         yield self._counted("OSS: buckets of the region", self._count, _BUCKETS)
         yield self._counted("RAM: users", self._users, _USERS)
         yield self._counted("RAM: policies", self._policies, _POLICIES)
-        yield from permissions(self._cloud, "Ram", FEATURES)
+        yield from permissions(self._cloud, RAM, FEATURES)
         yield Check(
             subject="OSS: may create buckets, users and policies",
             state=CheckState.UNKNOWN,
@@ -147,13 +148,11 @@ class OssPreflight:
         return len(self._ram.policies_with({}))
 
     def _assumed(self) -> str:
-        request = common_request(
-            "Sts",
+        self._cloud.ask(
+            STS,
             "AssumeRole",
             RoleArn=self._role,
             RoleSessionName="alibroker-check",
             DurationSeconds="900",
         )
-        request.set_endpoint("sts.aliyuncs.com")
-        self._cloud.call(request)
         return self._role

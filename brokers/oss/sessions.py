@@ -7,14 +7,14 @@ from typing import Final
 
 import msgspec
 
-from alibroker.brokers.alibabacloud.client import CloudClient, common_request
+from alibroker.brokers.alibabacloud.client import CloudClient
+from alibroker.brokers.alibabacloud.infrastructure import STS
 from alibroker.brokers.api import Failed, InProgress, Json, Step, Succeeded, Work
 from alibroker.brokers.oss.access import Access
 from alibroker.brokers.oss.activation import given_up
 from alibroker.brokers.oss.credentials import credentials, endpoints
 from alibroker.brokers.oss.instances import Instances
 
-_HOST: Final = "sts.aliyuncs.com"
 _NO_ROLE: Final = (
     "temporary keys are not set up: leave DurationSeconds out, or have the broker's operator set "
     "ALIBROKER_OSS_ROLE"
@@ -78,16 +78,15 @@ class Sessions:
         )
 
     def _assume(self, name: str, seconds: int, policy: str) -> Session:
-        request = common_request(
-            "Sts",
+        answer = self._cloud.ask(
+            STS,
             "AssumeRole",
             RoleArn=self._role,
             RoleSessionName=name,
             DurationSeconds=str(seconds),
             Policy=policy,
         )
-        request.set_endpoint(_HOST)
-        found: Mapping[str, str] = self._cloud.call(request)["Credentials"]
+        found: Mapping[str, str] = answer["Credentials"]
         return Session(
             found["AccessKeyId"],
             found["AccessKeySecret"],

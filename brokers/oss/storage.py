@@ -10,10 +10,10 @@ import msgspec
 import oss2
 from oss2 import models
 
-from alibroker.brokers.alibabacloud.buckets import Buckets
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.api import Json
 from alibroker.brokers.oss.access import Access
+from alibroker.brokers.oss.buckets import Buckets
 
 PRIVATE = oss2.BUCKET_ACL_PRIVATE
 NO_ENCRYPTION: Final = "none"

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from alibroker.brokers.alibabacloud.client import CloudClient, common_request
+from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
+from alibroker.brokers.alibabacloud.infrastructure import RAM
 
 _PAGE: Final = 1000
 _IN_USE: Final = "DeleteConflict.Policy."
@@ -194,7 +195,7 @@ class RamCalls:
                 return
 
     def _call(self, action: str, **parameters: str) -> dict[str, Any]:
-        return self._cloud.call(common_request("Ram", action, **parameters))
+        return self._cloud.ask(RAM, action, **parameters)
 
     def _unless(self, kind: Kind, action: str, **parameters: str) -> bool:
         try:

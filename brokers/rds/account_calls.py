@@ -26,6 +26,7 @@ from aliyunsdkrds.request.v20140815.UnlockAccountRequest import UnlockAccountReq
 from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.rds.calls import MAX_PAGES, Item, items_of
+from alibroker.brokers.rds.product import RDS
 
 _ACCOUNTS: Final = 200  # the most that DescribeAccounts returns at once
 _DATABASES: Final = 100  # the most that DescribeDatabases returns at once
@@ -44,7 +45,7 @@ class AccountCalls:
         request.set_DBName(name)
         request.set_CharacterSetName(charset)
         try:
-            self._cloud.call(request)
+            self._cloud.call(RDS, request)
         except CloudError as error:
             if error.kind is not Kind.EXISTS:
                 raise
@@ -66,7 +67,7 @@ class AccountCalls:
         request.set_AccountName(name)
         request.set_AccountType("Super" if privileged else "Normal")
         request.set_AccountDescription(description)
-        self._cloud.call(request, secrets={"AccountPassword": password})
+        self._cloud.call(RDS, request, secrets={"AccountPassword": password})
 
     def account(self, instance_id: str, name: str) -> Item | None:
         """Return an account, or None if it is not there (DescribeAccounts)."""
@@ -74,7 +75,7 @@ class AccountCalls:
         request.set_DBInstanceId(instance_id)
         request.set_AccountName(name)
         try:
-            answer = self._cloud.call(request)
+            answer = self._cloud.call(RDS, request)
         except CloudError as error:
             if error.code == "InvalidAccountName.NotFound":
                 return None
@@ -92,7 +93,7 @@ class AccountCalls:
             request.set_DBInstanceId(instance_id)
             request.set_PageSize(_ACCOUNTS)
             request.set_PageNumber(page)
-            items = items_of(self._cloud.call(request), "Accounts", "DBInstanceAccount")
+            items = items_of(self._cloud.call(RDS, request), "Accounts", "DBInstanceAccount")
             found += items
             if len(items) < _ACCOUNTS:
                 break
@@ -106,7 +107,7 @@ class AccountCalls:
             request.set_DBInstanceId(instance_id)
             request.set_PageSize(_DATABASES)
             request.set_PageNumber(page)
-            items = items_of(self._cloud.call(request), "Databases", "Database")
+            items = items_of(self._cloud.call(RDS, request), "Databases", "Database")
             found += items
             if len(items) < _DATABASES:
                 break
@@ -118,7 +119,7 @@ class AccountCalls:
         request.set_DBInstanceId(instance_id)
         request.set_DBName(name)
         try:
-            answer = self._cloud.call(request)
+            answer = self._cloud.call(RDS, request)
         except CloudError as error:
             if error.kind is Kind.NOT_FOUND and "Instance" not in error.code:
                 return []
@@ -132,7 +133,7 @@ class AccountCalls:
         request.set_DBInstanceId(instance_id)
         request.set_DBName(name)
         try:
-            self._cloud.call(request)
+            self._cloud.call(RDS, request)
         except CloudError as error:
             if error.kind is not Kind.NOT_FOUND:
                 raise
@@ -143,28 +144,28 @@ class AccountCalls:
         request.set_DBInstanceId(instance_id)
         request.set_AccountName(name)
         request.set_AccountDescription(description)
-        self._cloud.call(request)
+        self._cloud.call(RDS, request)
 
     def lock_account(self, instance_id: str, name: str) -> None:
         """Let nobody log in with an account any more (LockAccount)."""
         request = LockAccountRequest()
         request.set_DBInstanceId(instance_id)
         request.set_AccountName(name)
-        self._cloud.call(request)
+        self._cloud.call(RDS, request)
 
     def unlock_account(self, instance_id: str, name: str) -> None:
         """Take a lock back, without which an account cannot be deleted (UnlockAccount)."""
         request = UnlockAccountRequest()
         request.set_DBInstanceId(instance_id)
         request.set_AccountName(name)
-        self._cloud.call(request)
+        self._cloud.call(RDS, request)
 
     def reset_password(self, instance_id: str, name: str, password: str) -> None:
         """Give an account a new password (ResetAccountPassword)."""
         request = ResetAccountPasswordRequest()
         request.set_DBInstanceId(instance_id)
         request.set_AccountName(name)
-        self._cloud.call(request, secrets={"AccountPassword": password})
+        self._cloud.call(RDS, request, secrets={"AccountPassword": password})
 
     def grant(self, instance_id: str, name: str, database: str, privilege: str) -> None:
         """Give an account a privilege on a database (GrantAccountPrivilege)."""
@@ -173,7 +174,7 @@ class AccountCalls:
         request.set_AccountName(name)
         request.set_DBName(database)
         request.set_AccountPrivilege(privilege)
-        self._cloud.call(request)
+        self._cloud.call(RDS, request)
 
     def revoke(self, instance_id: str, name: str, database: str) -> None:
         """Take an account's privilege away, if it has it (RevokeAccountPrivilege).
@@ -185,7 +186,7 @@ class AccountCalls:
         request.set_AccountName(name)
         request.set_DBName(database)
         try:
-            self._cloud.call(request)
+            self._cloud.call(RDS, request)
         except CloudError as error:
             if error.kind in {Kind.RETRY, Kind.THROTTLED, Kind.UNKNOWN}:
                 raise
@@ -196,7 +197,7 @@ class AccountCalls:
         request.set_DBInstanceId(instance_id)
         request.set_AccountName(name)
         try:
-            self._cloud.call(request)
+            self._cloud.call(RDS, request)
         except CloudError as error:
             if error.kind is not Kind.NOT_FOUND:
                 raise

@@ -23,9 +23,11 @@ from aliyunsdkrds.request.v20140815.ModifyDBInstanceSpecRequest import ModifyDBI
 from aliyunsdkrds.request.v20140815.ModifySecurityIpsRequest import ModifySecurityIpsRequest
 from aliyunsdkrds.request.v20140815.TagResourcesRequest import TagResourcesRequest
 
-from alibroker.brokers.alibabacloud.client import CloudClient, common_request
+from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
+from alibroker.brokers.alibabacloud.infrastructure import VPC
 from alibroker.brokers.rds.order import Order, category_of
+from alibroker.brokers.rds.product import RDS
 
 _PAGE_SIZE: Final = 100  # the most that DescribeDBInstances returns at once
 _NETWORKS: Final = 50  # the most that DescribeVpcs and DescribeVSwitches return at once
@@ -87,7 +89,7 @@ class RdsCalls:
             request.set_DeletionProtection("true")
         if dry_run:
             request.set_DryRun("true")
-        return self._cloud.call(request)
+        return self._cloud.call(RDS, request)
 
     def classes(self, order: Order) -> frozenset[str]:
         """Return the classes that are on sale in an order's zone (DescribeAvailableClasses)."""
@@ -99,7 +101,7 @@ class RdsCalls:
         request.set_DBInstanceStorageType(order.storage_type)
         request.set_Category(order.category)
         try:
-            answer = self._cloud.call(request)
+            answer = self._cloud.call(RDS, request)
         except CloudError as error:
             if error.code == "InvalidCondition.NotFound":
                 return frozenset()
@@ -115,7 +117,7 @@ class RdsCalls:
         request = DescribeDBInstanceAttributeRequest()
         request.set_DBInstanceId(instance_id)
         try:
-            answer = self._cloud.call(request)
+            answer = self._cloud.call(RDS, request)
         except CloudError as error:
             if error.kind is Kind.NOT_FOUND:
                 return None
@@ -133,7 +135,7 @@ class RdsCalls:
             request.set_PageNumber(page)
             if status:
                 request.set_DBInstanceStatus(status)
-            items = items_of(self._cloud.call(request), "Items", "DBInstance")
+            items = items_of(self._cloud.call(RDS, request), "Items", "DBInstance")
             found += items
             if len(items) < _PAGE_SIZE:
                 break
@@ -147,7 +149,7 @@ class RdsCalls:
         request = DescribeDBInstancesRequest()
         request.set_SearchKey(description)
         request.set_PageSize(_PAGE_SIZE)
-        items = items_of(self._cloud.call(request), "Items", "DBInstance")
+        items = items_of(self._cloud.call(RDS, request), "Items", "DBInstance")
         return [one for one in items if one.get("DBInstanceDescription") == description]
 
     def all_instances(self, tag: tuple[str, str]) -> list[Item]:
@@ -163,7 +165,7 @@ class RdsCalls:
             request.set_MaxResults(_PAGE_SIZE)
             if token:
                 request.set_NextToken(token)
-            answer = self._cloud.call(request)
+            answer = self._cloud.call(RDS, request)
             found += items_of(answer, "Items", "DBInstance")
             token = str(answer.get("NextToken") or "")
             if not token:
@@ -175,7 +177,7 @@ class RdsCalls:
         request = DescribeDBInstancesRequest()
         request.set_DBInstanceId(instance_id)
         try:
-            items = items_of(self._cloud.call(request), "Items", "DBInstance")
+            items = items_of(self._cloud.call(RDS, request), "Items", "DBInstance")
         except CloudError as error:
             if error.kind is Kind.NOT_FOUND:
                 return False
@@ -192,7 +194,7 @@ class RdsCalls:
             request.set_ResourceIds(list(instance_ids))
             if token:
                 request.set_NextToken(token)
-            answer = self._cloud.call(request)
+            answer = self._cloud.call(RDS, request)
             for row in items_of(answer, "TagResources", "TagResource"):
                 if row.get("ResourceId") in tags:
                     tags[row["ResourceId"]][row["TagKey"]] = str(row.get("TagValue") or "")
@@ -207,7 +209,7 @@ class RdsCalls:
         request.set_ResourceType("INSTANCE")
         request.set_ResourceIds([instance_id])
         request.set_Tags([{"Key": key, "Value": value} for key, value in tags.items()])
-        self._cloud.call(request)
+        self._cloud.call(RDS, request)
 
     def modify_spec(self, item: Item, order: Order, previous: Order) -> None:
         """Change class and storage (ModifyDBInstanceSpec); there is no client token.
@@ -233,7 +235,7 @@ class RdsCalls:
             storage_type = order.storage_type
         if storage_type:
             request.set_DBInstanceStorageType(storage_type)
-        self._cloud.call(request)
+        self._cloud.call(RDS, request)
 
     def set_allow_list(self, instance_id: str, allow_list: str) -> None:
         """Replace the default group of the allow list (ModifySecurityIps)."""
@@ -241,24 +243,24 @@ class RdsCalls:
         request.set_DBInstanceId(instance_id)
         request.set_SecurityIps(allow_list)
         request.set_ModifyMode("Cover")
-        self._cloud.call(request)
+        self._cloud.call(RDS, request)
 
     def set_deletion_protection(self, instance_id: str, *, on: bool) -> None:
         """Protect an instance from deletion, or do not (ModifyDBInstanceDeletionProtection)."""
         request = ModifyDBInstanceDeletionProtectionRequest()
         request.set_DBInstanceId(instance_id)
         request.set_DeletionProtection("true" if on else "false")
-        self._cloud.call(request)
+        self._cloud.call(RDS, request)
 
     def delete_instance(self, instance_id: str) -> None:
         """Delete an instance (DeleteDBInstance)."""
         request = DeleteDBInstanceRequest()
         request.set_DBInstanceId(instance_id)
-        self._cloud.call(request)
+        self._cloud.call(RDS, request)
 
     def vpcs(self) -> list[Item]:
         """Return the first VPCs of the region (VPC DescribeVpcs)."""
-        answer = self._cloud.call(common_request("Vpc", "DescribeVpcs", PageSize=str(_NETWORKS)))
+        answer = self._cloud.ask(VPC, "DescribeVpcs", PageSize=str(_NETWORKS))
         return items_of(answer, "Vpcs", "Vpc")
 
     def vswitches(self, vpc_id: str = "", *, vswitch_id: str = "") -> list[Item]:
@@ -266,14 +268,14 @@ class RdsCalls:
         only = {"VpcId": vpc_id, "VSwitchId": vswitch_id}
         found: list[Item] = []
         for page in range(1, MAX_PAGES):
-            request = common_request(
-                "Vpc",
+            answer = self._cloud.ask(
+                VPC,
                 "DescribeVSwitches",
                 **{name: value for name, value in only.items() if value},
                 PageSize=str(_NETWORKS),
                 PageNumber=str(page),
             )
-            items = items_of(self._cloud.call(request), "VSwitches", "VSwitch")
+            items = items_of(answer, "VSwitches", "VSwitch")
             found += items
             if len(items) < _NETWORKS:
                 break
@@ -281,7 +283,7 @@ class RdsCalls:
 
     def vpc_blocks(self, vpc_id: str) -> list[str]:
         """Return the address ranges of a VPC (VPC DescribeVpcAttribute)."""
-        answer = self._cloud.call(common_request("Vpc", "DescribeVpcAttribute", VpcId=vpc_id))
+        answer = self._cloud.ask(VPC, "DescribeVpcAttribute", VpcId=vpc_id)
         block = answer.get("CidrBlock")
         more = (answer.get("SecondaryCidrBlocks") or {}).get("SecondaryCidrBlock") or []
         return [block, *more] if block else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from alibroker.brokers.alibabacloud.client import CloudClient, common_request
+from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.naming import OWNER_TAG
 from alibroker.brokers.alibabacloud.preflight import (
@@ -26,6 +26,7 @@ from alibroker.brokers.api import NOTHING, Check, CheckState, Price, ServiceOffe
 from alibroker.brokers.rds.calls import Item, RdsCalls
 from alibroker.brokers.rds.networks import Networks, PlacementError
 from alibroker.brokers.rds.order import Order, order_fault, read_order
+from alibroker.brokers.rds.product import RDS
 
 _NOWHERE: Final = {"DBInstanceId": "rm-alibrokercheck"}
 """No instance has this id: they are longer."""
@@ -145,7 +146,7 @@ class RdsPreflight:
         yield self._region()
         yield self._network()
         yield look("RDS: may list instances", self._listed)
-        yield from permissions(self._cloud, "Rds", FEATURES)
+        yield from permissions(self._cloud, RDS, FEATURES)
         for offering in self._offerings:
             for plan in offering.plans:
                 if not plan.hidden:
@@ -166,23 +167,23 @@ class RdsPreflight:
         """Return what an instance of the plan costs in an hour; None if the cloud does not say."""
         plans = {plan.id: plan for offering in self._offerings for plan in offering.plans}
         order = read_order(plans[plan_id].settings, NOTHING, self._settings)
-        request = common_request(
-            "Rds",
-            "DescribePrice",
-            CommodityCode="bards",
-            Engine=order.engine,
-            EngineVersion=order.engine_version,
-            DBInstanceClass=order.instance_class,
-            DBInstanceStorage=str(order.storage),
-            DBInstanceStorageType=order.storage_type,
-            PayType="Postpaid",
-            Quantity="1",
-            OrderType="BUY",
-        )
-        if order.zone_id:
-            request.add_query_param("ZoneId", order.zone_id)
+        where = {"ZoneId": order.zone_id} if order.zone_id else {}
         try:
-            found = self._cloud.call(request).get("PriceInfo") or {}
+            answer = self._cloud.ask(
+                RDS,
+                "DescribePrice",
+                CommodityCode="bards",
+                Engine=order.engine,
+                EngineVersion=order.engine_version,
+                DBInstanceClass=order.instance_class,
+                DBInstanceStorage=str(order.storage),
+                DBInstanceStorageType=order.storage_type,
+                PayType="Postpaid",
+                Quantity="1",
+                OrderType="BUY",
+                **where,
+            )
+            found = answer.get("PriceInfo") or {}
             return Price(float(found["TradePrice"]), str(found.get("Currency") or ""))
         except (CloudError, KeyError, ValueError):
             return None
@@ -191,7 +192,7 @@ class RdsPreflight:
         subject = "RDS: region"
         remedy = "set ALIBROKER_REGION to a region where RDS is sold"
         try:
-            answer = self._cloud.call(common_request("Rds", "DescribeRegions"))
+            answer = self._cloud.ask(RDS, "DescribeRegions")
         except CloudError as error:
             if error.kind is Kind.DENIED:
                 # Nothing but this check needs it; the plans' orders tell as well.

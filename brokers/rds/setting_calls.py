@@ -25,6 +25,7 @@ from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.rds.calls import Item
 from alibroker.brokers.rds.order import Backup
+from alibroker.brokers.rds.product import RDS
 
 _ON: Final = frozenset({"yes", "on", "1", "true"})
 
@@ -39,7 +40,7 @@ class SettingCalls:
         """Return when backups are made (DescribeBackupPolicy)."""
         request = DescribeBackupPolicyRequest()
         request.set_DBInstanceId(instance_id)
-        answer = self._cloud.call(request)
+        answer = self._cloud.call(RDS, request)
         days = str(answer.get("PreferredBackupPeriod") or "")
         return Backup(
             retention_days=int(answer.get("BackupRetentionPeriod") or 0),
@@ -55,13 +56,13 @@ class SettingCalls:
         request.set_BackupRetentionPeriod(str(backup.retention_days))
         request.set_PreferredBackupTime(backup.time)
         request.set_PreferredBackupPeriod(",".join(backup.weekdays))
-        self._cloud.call(request)
+        self._cloud.call(RDS, request)
 
     def security_groups(self, instance_id: str) -> list[str]:
         """Return the security groups that are let in (DescribeSecurityGroupConfiguration)."""
         request = DescribeSecurityGroupConfigurationRequest()
         request.set_DBInstanceId(instance_id)
-        items = self._cloud.call(request).get("Items") or {}
+        items = self._cloud.call(RDS, request).get("Items") or {}
         return [str(one["SecurityGroupId"]) for one in items.get("EcsSecurityGroupRelation") or []]
 
     def set_security_groups(self, instance_id: str, groups: list[str]) -> None:
@@ -84,7 +85,7 @@ class SettingCalls:
         request = ModifySecurityGroupConfigurationRequest()
         request.set_DBInstanceId(instance_id)
         request.set_SecurityGroupId(text)
-        self._cloud.call(request)
+        self._cloud.call(RDS, request)
 
     def tls(self, instance_id: str) -> tuple[bool, str]:
         """Tell whether TLS is on, and where its CA is, if that is said (DescribeDBInstanceSSL).
@@ -93,7 +94,7 @@ class SettingCalls:
         """
         request = DescribeDBInstanceSSLRequest()
         request.set_DBInstanceId(instance_id)
-        answer = self._cloud.call(request)
+        answer = self._cloud.call(RDS, request)
         is_on = str(answer.get("SSLEnabled") or "").lower() in _ON
         return is_on, str(answer.get("ServerCAUrl") or "")
 
@@ -105,17 +106,17 @@ class SettingCalls:
         request.set_SSLEnabled(1 if on else 0)
         if on and item.get("Engine") in {"MySQL", "PostgreSQL"}:
             request.set_CAType("aliyun")
-        self._cloud.call(request)
+        self._cloud.call(RDS, request)
 
     def tde(self, instance_id: str) -> bool:
         """Tell whether data are encrypted at rest (DescribeDBInstanceTDE)."""
         request = DescribeDBInstanceTDERequest()
         request.set_DBInstanceId(instance_id)
-        return self._cloud.call(request).get("TDEStatus") == "Enabled"
+        return self._cloud.call(RDS, request).get("TDEStatus") == "Enabled"
 
     def set_tde(self, instance_id: str) -> None:
         """Encrypt data at rest, with a key of the cloud's; for good (ModifyDBInstanceTDE)."""
         request = ModifyDBInstanceTDERequest()
         request.set_DBInstanceId(instance_id)
         request.set_TDEStatus("Enabled")
-        self._cloud.call(request)
+        self._cloud.call(RDS, request)

@@ -11,15 +11,17 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from aliyunsdkcore.client import AcsClient
 from aliyunsdkrds.request.v20140815.CreateAccountRequest import CreateAccountRequest
 
-from alibroker.brokers.alibabacloud.buckets import Buckets
-from alibroker.brokers.alibabacloud.client import CloudClient, common_request
+from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.credentials import Credentials, CredentialsProvider
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
+from alibroker.brokers.alibabacloud.infrastructure import RAM, VPC
+from alibroker.brokers.alibabacloud.product import Product
 from alibroker.brokers.alibabacloud.rates import RateLimiter, parse_rates
 from alibroker.brokers.alibabacloud.sources import Fixed
+from alibroker.brokers.oss.buckets import Buckets
+from alibroker.brokers.rds.product import RDS
 
 PASSWORD = "Hush!hush1"
 
@@ -90,13 +92,13 @@ def create_account() -> CreateAccountRequest:
 @pytest.mark.unjudged
 def test_an_answer_is_a_dict(server: Canned, cloud: CloudClient) -> None:
     server.body = b'{"RequestId": "1", "DBInstanceId": "rm-1"}'
-    assert cloud.call(create_account())["DBInstanceId"] == "rm-1"
+    assert cloud.call(RDS, create_account())["DBInstanceId"] == "rm-1"
 
 
 def test_a_secret_travels_in_the_body_and_never_in_the_url(
     server: Canned, cloud: CloudClient
 ) -> None:
-    cloud.call(create_account(), secrets={"AccountPassword": PASSWORD})
+    cloud.call(RDS, create_account(), secrets={"AccountPassword": PASSWORD})
     ((path, body),) = server.requests
     assert "Hush" not in path
     assert b"AccountPassword=Hush" in body
@@ -124,7 +126,7 @@ def test_an_odd_answer_becomes_a_typed_error(
 ) -> None:
     server.status, server.body = status, body
     with pytest.raises(CloudError) as failure:
-        cloud.call(create_account(), secrets={"AccountPassword": PASSWORD})
+        cloud.call(RDS, create_account(), secrets={"AccountPassword": PASSWORD})
     assert failure.value.kind is kind
     assert code in failure.value.code
 
@@ -133,7 +135,7 @@ def test_the_wait_that_the_cloud_asks_for_is_in_seconds(server: Canned, cloud: C
     server.status, server.body = 400, b'{"Code": "Throttling", "Message": "x"}'
     server.headers["x-acs-retry-after"] = "3500"
     with pytest.raises(CloudError) as failure:
-        cloud.call(create_account())
+        cloud.call(RDS, create_account())
     assert failure.value.after == 3.5
 
 
@@ -142,7 +144,7 @@ def test_throttling_slows_down_what_comes_next(server: Canned, cloud: CloudClien
     server.headers["x-acs-retry-after"] = "5000"
     for _ in range(2):
         with pytest.raises(CloudError) as failure:
-            cloud.call(create_account())
+            cloud.call(RDS, create_account())
     assert failure.value.code == "RateLimit"
     assert failure.value.kind is Kind.THROTTLED
     assert failure.value.after is not None
@@ -156,7 +158,7 @@ def test_nothing_secret_is_logged_or_said_when_the_cloud_is_away(
     server.shutdown()
     server.server_close()
     with caplog.at_level(logging.DEBUG), pytest.raises(CloudError) as failure:
-        cloud.call(create_account(), secrets={"AccountPassword": PASSWORD})
+        cloud.call(RDS, create_account(), secrets={"AccountPassword": PASSWORD})
     assert failure.value.kind is Kind.UNKNOWN
     for text in (str(failure.value), repr(failure.value), caplog.text):
         assert "Hush" not in text
@@ -191,7 +193,7 @@ def test_an_odd_answer_of_oss_becomes_a_typed_error_too(
 
 
 def test_ram_requests_name_their_version(server: Canned, cloud: CloudClient) -> None:
-    cloud.call(common_request("Ram", "CreateUser", UserName="u"))
+    cloud.ask(RAM, "CreateUser", UserName="u")
     ((path, _),) = server.requests
     assert "Version=2015-05-01" in path
     assert "UserName=u" in path
@@ -200,14 +202,12 @@ def test_ram_requests_name_their_version(server: Canned, cloud: CloudClient) -> 
 @pytest.mark.parametrize(
     ("region", "product", "host"),
     [
-        ("cn-hangzhou", "Vpc", "vpc.cn-hangzhou.aliyuncs.com"),
-        ("ap-northeast-2", "Vpc", "vpc.ap-northeast-2.aliyuncs.com"),
-        ("cn-hangzhou", "Rds", "rds.aliyuncs.com"),
-        ("ap-northeast-2", "Rds", "rds.ap-northeast-2.aliyuncs.com"),
-        ("ap-northeast-2", "Ram", "ram.aliyuncs.com"),
+        ("cn-hangzhou", VPC, "vpc.cn-hangzhou.aliyuncs.com"),
+        ("ap-northeast-2", VPC, "vpc.ap-northeast-2.aliyuncs.com"),
+        ("cn-hangzhou", RDS, "rds.aliyuncs.com"),
+        ("ap-northeast-2", RDS, "rds.ap-northeast-2.aliyuncs.com"),
+        ("ap-northeast-2", RAM, "ram.aliyuncs.com"),
     ],
 )
-def test_a_region_has_endpoints_of_its_own(region: str, product: str, host: str) -> None:
-    request = common_request(product, "DescribeRegions")
-    found = AcsClient("id", "secret", region)._resolve_endpoint(request)
-    assert found == host
+def test_a_region_has_endpoints_of_its_own(region: str, product: Product, host: str) -> None:
+    assert product.host_in(region) == host

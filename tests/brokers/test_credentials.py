@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from waiting import eventually
 
-from alibroker.brokers.alibabacloud.client import CloudClient, common_request
+from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.credentials import (
     Credentials,
     CredentialsError,
     CredentialsProvider,
 )
+from alibroker.brokers.alibabacloud.infrastructure import STS
 from alibroker.brokers.alibabacloud.rates import RateLimiter, parse_rates
 from alibroker.brokers.alibabacloud.sources import InstanceRole, find_credentials
 
@@ -40,7 +41,7 @@ def who(sandbox: Sandbox, provider: CredentialsProvider) -> str:
         credentials=provider,
         limiter=RateLimiter(parse_rates("")),
     )
-    identity: str = client.call(common_request("Sts", "GetCallerIdentity"))["IdentityType"]
+    identity: str = client.ask(STS, "GetCallerIdentity")["IdentityType"]
     client.close()
     return identity
 

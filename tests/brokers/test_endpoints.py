@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from alibroker.brokers.alibabacloud.endpoints import (
+from alibroker.brokers.alibabacloud.settings import SettingsError
+from alibroker.brokers.oss.endpoints import (
     OSS_BINDING_ENDPOINT,
     OSS_ENDPOINT,
     Endpoint,
     Endpoints,
 )
-from alibroker.brokers.alibabacloud.settings import SettingsError
 
 PUBLIC = "https://oss-cn-hangzhou.aliyuncs.com"
 INTERNAL = "https://oss-cn-hangzhou-internal.aliyuncs.com"

@@ -11,9 +11,9 @@ import oss2
 import pytest
 from oss2.models import PutBucketCnameRequest
 
-from alibroker.brokers.alibabacloud.endpoints import OSS_BINDING_ENDPOINT, OSS_ENDPOINT
 from alibroker.brokers.api import Failed, Succeeded, TryAgainError
 from alibroker.brokers.driver import Driver
+from alibroker.brokers.oss.endpoints import OSS_BINDING_ENDPOINT, OSS_ENDPOINT
 
 if TYPE_CHECKING:
     from conftest import Sandbox

@@ -10,12 +10,12 @@ import pytest
 from aliyunsdkrds.request.v20140815.DescribeDBInstancesRequest import DescribeDBInstancesRequest
 from waiting import eventually
 
-from alibroker.brokers.alibabacloud.client import common_request
 from alibroker.brokers.api import (
     Succeeded,
 )
 from alibroker.brokers.driver import Driver
 from alibroker.brokers.rds.calls import RdsCalls
+from alibroker.brokers.rds.product import RDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,13 +126,12 @@ def test_what_a_filter_lets_through_is_not_deleted_for_that(
     if renamed:
         cloud = driver.broker._cloud  # type: ignore[attr-defined]
         (found,) = RdsCalls(cloud).described("alibroker-i")
-        request = common_request(
-            "Rds",
+        cloud.ask(
+            RDS,
             "ModifyDBInstanceDescription",
             DBInstanceId=found["DBInstanceId"],
             DBInstanceDescription="renamed",
         )
-        cloud.call(request)
     monkeypatch.setattr(DescribeDBInstancesRequest, "set_Tags", lambda *_: None)
     assert isinstance(driver.deprovision("i").end, Succeeded)
     assert [one["description"] for one in sandbox.databases] == ["alibroker-other"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from waiting import eventually
 
-from alibroker.brokers.alibabacloud.client import common_request
 from alibroker.brokers.api import Failed, Succeeded
+from alibroker.brokers.rds.product import RDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,8 @@ PLAN = "rds-edc2badc-d93b-4d9c-9d8e-da2f1c8c3e1e"
 
 def turn(driver: Driver, sandbox: Sandbox, action: str) -> None:
     (database,) = sandbox.databases
-    request = common_request("Rds", action, DBInstanceId=database["id"])
-    driver.broker._cloud.call(request)  # type: ignore[attr-defined] # of this broker
+    cloud = driver.broker._cloud  # type: ignore[attr-defined] # of this broker
+    cloud.ask(RDS, action, DBInstanceId=database["id"])
 
 
 @pytest.mark.parametrize("kind", ["bind", "unbind", "update", "change", "deprovision"])

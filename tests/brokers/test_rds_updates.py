@@ -8,11 +8,11 @@ import pytest
 from aliyunsdkrds.request.v20140815.ModifyDBInstanceSpecRequest import ModifyDBInstanceSpecRequest
 from waiting import eventually
 
-from alibroker.brokers.alibabacloud.client import common_request
 from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.api import Failed, OperationKind, Succeeded
 from alibroker.brokers.driver import Operation
 from alibroker.brokers.rds.calls import RdsCalls
+from alibroker.brokers.rds.product import RDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -234,7 +234,7 @@ def test_what_does_not_change_is_ordered_as_it_really_is(
     sandbox.settings(time_scale=0.0)
     here = {"DBInstanceId": before["id"], "PayType": "Postpaid"}
     cloud = driver.broker._cloud  # type: ignore[attr-defined] # of this broker
-    cloud.call(common_request("Rds", "ModifyDBInstanceSpec", **here, DBInstanceStorage="50"))
+    cloud.ask(RDS, "ModifyDBInstanceSpec", **here, DBInstanceStorage="50")
     sent: list[dict[str, Any]] = []
     set_type = ModifyDBInstanceSpecRequest.set_DBInstanceStorageType
 

@@ -10,6 +10,7 @@ import pytest
 from alibroker.brokers.alibabacloud.errors import CloudError, cloud_error
 from alibroker.brokers.api import Failed, InProgress, OperationKind, TryAgainError, Work
 from alibroker.brokers.contract import ContractError, checked_step, contained
+from alibroker.brokers.rds.product import RDS
 from alibroker.brokers.texts import plain, slip_in
 
 
@@ -48,7 +49,7 @@ def check(text: str) -> None:
 
 def test_the_clouds_words_lose_what_does_harm() -> None:
     error = cloud_error(
-        product="RDS", action="CreateDBInstance", code="Odd\n", message=BAD, request_id="R\r\n1"
+        product=RDS, action="CreateDBInstance", code="Odd\n", message=BAD, request_id="R\r\n1"
     )
     assert isinstance(error, CloudError)
     check(str(error))
@@ -56,7 +57,7 @@ def test_the_clouds_words_lose_what_does_harm() -> None:
 
 
 def test_what_is_hidden_between_control_characters_is_not_repeated() -> None:
-    error = cloud_error(product="RDS", action="A", code="C", message="string\x00to\nsign is x")
+    error = cloud_error(product=RDS, action="A", code="C", message="string\x00to\nsign is x")
     assert "sign" not in str(error)
 
 

@@ -10,6 +10,8 @@ import pytest
 import vendor_models
 from eavesdropper import Eavesdropper
 
+from alibroker.brokers.rds.product import RDS
+
 RPC = sorted(one for one in broker_calls.actions() if one[0] != "oss")
 
 
@@ -48,15 +50,12 @@ def test_what_the_code_reads_is_collected() -> None:
 class Client:
     """Stands in for the client's class, which is changed."""
 
-    def call(self, _request: Any, *, secrets: Any = None) -> dict[str, Any]:
+    def call(self, _product: Any, _request: Any, *, secrets: Any = None) -> dict[str, Any]:
         assert secrets is None
         return {"Items": {"DBInstance": [{"DBInstanceId": "rm-1", "Engine": None}]}}
 
 
 class Request:
-    def get_product(self) -> str:
-        return "Rds"
-
     def get_action_name(self) -> str:
         return "DescribeDBInstances"
 
@@ -72,7 +71,7 @@ def test_what_is_read_from_an_answer_is_overheard(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "alibroker.brokers.alibabacloud.client", module)
     overheard = Eavesdropper()
     overheard.listen()
-    answer = module.CloudClient().call(Request())
+    answer = module.CloudClient().call(RDS, Request())
     (row,) = answer["Items"]["DBInstance"]
     assert row["DBInstanceId"] == "rm-1"
     assert row.get("Engine") is None

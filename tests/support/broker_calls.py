@@ -128,7 +128,8 @@ def _named_action(folder: str, call: ast.Call) -> Action | None:
         return None
     if target == "call" and texts and _NAME.fullmatch(str(texts[0])):
         return "oss", str(texts[0])
-    products = [one.lower() for one in texts if str(one).lower() in vendor_models.PACKAGES]
+    named = [one.id.lower() for one in call.args if isinstance(one, ast.Name)]
+    products = [one for one in named if one in vendor_models.PACKAGES]
     for text in texts:
         for product in products or PRODUCTS[folder]:
             if isinstance(text, str) and _NAME.fullmatch(text) and _is_action(product, text):

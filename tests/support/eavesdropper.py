@@ -10,7 +10,7 @@ import broker_calls
 import vendor_models
 from tallies import Action, Tally, paths
 
-_CLIENTS = "alibroker.brokers.alibabacloud."
+_BROKERS = "alibroker.brokers."
 _PROTOCOL = frozenset(("Action", "Version", "Format", "RegionId", "Timestamp", "AccessKeyId"))
 
 
@@ -32,11 +32,11 @@ class Eavesdropper:
     def listen(self) -> None:
         """Begin to listen to those clients that somebody has imported."""
         for name, begin in (
-            ("client", self._to_client),
-            ("buckets", self._to_buckets),
-            ("sources", self._to_sources),
+            ("alibabacloud.client", self._to_client),
+            ("oss.buckets", self._to_buckets),
+            ("alibabacloud.sources", self._to_sources),
         ):
-            module = sys.modules.get(_CLIENTS + name)
+            module = sys.modules.get(_BROKERS + name)
             if module is not None and name not in self._listening:
                 self._listening.add(name)
                 begin(module)
@@ -44,9 +44,9 @@ class Eavesdropper:
     def _to_client(self, module: Any) -> None:
         call = module.CloudClient.call
 
-        def heard(client: Any, request: Any, *, secrets: Any = None) -> Any:
-            answer = call(client, request, secrets=secrets)
-            action = request.get_product().lower(), request.get_action_name()
+        def heard(client: Any, product: Any, request: Any, *, secrets: Any = None) -> Any:
+            answer = call(client, product, request, secrets=secrets)
+            action = product.prefix, request.get_action_name()
             sent = {*request.get_query_params(), *(request.get_body_params() or ())}
             names = {name.partition(".")[0] for name in sent if not name.startswith("Signature")}
             return self._trace(answer, action, names - _PROTOCOL)

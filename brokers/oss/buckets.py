@@ -12,8 +12,9 @@ from oss2.credentials import CredentialsProvider as OssCredentialsProvider
 
 from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.credentials import CredentialsError, CredentialsProvider
-from alibroker.brokers.alibabacloud.endpoints import OSS_ENDPOINT, Endpoint, Endpoints
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind, cloud_error, lost
+from alibroker.brokers.oss.endpoints import OSS_ENDPOINT, Endpoint, Endpoints
+from alibroker.brokers.oss.product import OSS
 
 _T = TypeVar("_T")
 
@@ -96,19 +97,19 @@ class Buckets:
         Raises:
             CloudError: It did not end well, or was not sent because of our own rate limit.
         """
-        self._cloud.admit("oss", action)
+        self._cloud.admit(OSS, action)
         if self._cloud.transcript is None:
             return self._call(action, function, *args, **kwargs)
-        with self._cloud.transcript.call("oss", action, {}):
+        with self._cloud.transcript.call(OSS.name, action, {}):
             return self._call(action, function, *args, **kwargs)
 
     def _call(self, action: str, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
-        bucket = self._cloud.limiter.bucket("oss", action)
+        bucket = self._cloud.limiter.bucket(OSS.prefix, action)
         try:
             result = function(*args, **kwargs)
         except CredentialsError as error:
             raise cloud_error(
-                product="oss", action=action, code="Credentials", message=str(error)
+                product=OSS, action=action, code="Credentials", message=str(error)
             ) from error
         except oss2.exceptions.OssError as error:
             failure = _typed(action, error)
@@ -131,11 +132,11 @@ def _typed(action: str, error: oss2.exceptions.OssError) -> CloudError:
         # Below zero are oss2's own: no answer, or arguments it does not like.
         if isinstance(error, oss2.exceptions.ClientError):
             return cloud_error(
-                product="oss", action=action, code="OssClientError", message=str(error.body)
+                product=OSS, action=action, code="OssClientError", message=str(error.body)
             )
         return _unanswered(action, getattr(error, "exception", error))
     return cloud_error(
-        product="oss",
+        product=OSS,
         action=action,
         code=error.code or f"Http{error.status}",
         message=error.message,
