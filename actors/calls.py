@@ -13,6 +13,7 @@ import pykka
 
 from alibroker.actors.quarantine import Quarantine
 from alibroker.brokers.contract import contained
+from alibroker.brokers.fencing import fenced
 from alibroker.lifecycle.records import DELETIONS, Key
 
 T = TypeVar("T")
@@ -73,9 +74,18 @@ class Calls:
     removes its own entries only.
     """
 
-    def __init__(self, bound: float, quarantine: Quarantine) -> None:
-        """Take the seconds within which a call has to come back, and where it is noted."""
+    def __init__(
+        self, bound: float, quarantine: Quarantine, permit: Callable[[], Callable[[], bool]]
+    ) -> None:
+        """Take what every call is under.
+
+        Args:
+            bound: seconds within which it has to come back.
+            quarantine: where it is noted.
+            permit: called when it begins; returns what says whether it may still act.
+        """
         self.quarantine = quarantine
+        self._permit = permit
         self._bound = bound
         self._numbers = itertools.count()
         self._running: dict[int, Running] = {}
@@ -98,7 +108,7 @@ class Calls:
         number = next(self._numbers)
         self._running[number] = running = Running(call, actor, self._bound * patience)
         try:
-            with self.quarantine.noted(call.name):
+            with self.quarantine.noted(call.name), fenced(self._permit()):
                 yield running
         finally:
             del self._running[number]

@@ -124,13 +124,25 @@ class Replica:
 
     @property
     def is_current(self) -> bool:
-        """Whether nobody can have changed anything without this process knowing. For all threads.
+        """Whether nobody can have changed anything unknown to this process. For all threads."""
+        return self.alone and self._lives()
 
-        An etcd that only this machine reaches and that does not answer lets nobody else change
-        anything either; unless this process stood still, and others had the time to.
+    def permit(self) -> Callable[[], bool]:
+        """Return what says whether this process may go on with what it begins now.
+
+        It may not once it was taken for dead, even if it has registered anew since.
+        """
+        mine = self.id
+        return lambda: self.id == mine and self._lives()
+
+    def _lives(self) -> bool:
+        """Whether nobody can have taken this process for dead yet.
+
+        An etcd that only this machine reaches and that does not answer lets nobody do so either;
+        unless this process stood still, and others had the time to.
         """
         session = self._session
-        if not self.alone or session is None:
+        if session is None or session.lost is not None:
             return False
         if session.is_valid():
             return True

@@ -95,9 +95,6 @@ class BrokerSystem:
         self.settings = settings or EngineSettings()
         self.gave_up = ""
         """Why the system has given up; empty while it has not."""
-        self._calls = Calls(
-            self.settings.step_timeout, quarantine or Quarantine(self.settings.notes)
-        )
         self._etcd = etcd
         self._sealer = sealer
         self._on_give_up = on_give_up
@@ -116,6 +113,11 @@ class BrokerSystem:
             timeout=self.settings.store_timeout,
             private=not self.settings.endpoints,
             on_change=lambda: self._storage.tell(Look()),
+        )
+        self._calls = Calls(
+            self.settings.step_timeout,
+            quarantine or Quarantine(self.settings.notes),
+            self.replica.permit,
         )
         self._barrier = Barrier(self._read_clock, lambda: self._storage.tell(Behind()))
         self._surveyor = Address("surveyor")

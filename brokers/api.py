@@ -196,6 +196,7 @@ class TryAgainError(Exception):
 class Broker(Protocol):
     """One cloud service. Called from several threads at once; one operation is in one thread only.
 
+    A step that makes several calls to the cloud asks `alibroker.brokers.fencing.check` before each.
     A step function raises `TryAgainError` where trying later helps. Any other exception is taken
     for a defect: it is logged and tried again in the same way.
     """

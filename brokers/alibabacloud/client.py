@@ -14,6 +14,7 @@ from aliyunsdkcore.client import AcsClient
 from aliyunsdkcore.http import protocol_type
 from aliyunsdkcore.request import AcsRequest, CommonRequest
 
+from alibroker.brokers import fencing
 from alibroker.brokers.alibabacloud.credentials import (
     Credentials,
     CredentialsError,
@@ -113,10 +114,11 @@ class CloudClient:
         return self._answer(product, action, credentials, answer)
 
     def admit(self, product: Product, action: str) -> None:
-        """Wait for the rate limit of `product`.
+        """Wait for the rate limit of `product`, and see that this process may still act.
 
         Raises:
             CloudError: It would take too long.
+            TryAgainError: Another process has taken over what this one works on.
         """
         try:
             self.limiter.wait(product.prefix, action)
@@ -128,6 +130,7 @@ class CloudClient:
                 message=str(error),
                 after=error.after,
             ) from None
+        fencing.check()
 
     def _address(self, product: Product, request: AcsRequest) -> None:
         request.set_accept_format("JSON")

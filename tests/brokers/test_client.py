@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -20,6 +21,8 @@ from alibroker.brokers.alibabacloud.infrastructure import RAM, VPC
 from alibroker.brokers.alibabacloud.product import Product
 from alibroker.brokers.alibabacloud.rates import RateLimiter, parse_rates
 from alibroker.brokers.alibabacloud.sources import Fixed
+from alibroker.brokers.api import TryAgainError
+from alibroker.brokers.fencing import fenced
 from alibroker.brokers.oss.buckets import Buckets
 from alibroker.brokers.rds.product import RDS
 
@@ -190,6 +193,21 @@ def test_an_odd_answer_of_oss_becomes_a_typed_error_too(
         buckets.call("GetBucketInfo", bucket.get_bucket_info)
     assert failure.value.kind is kind
     buckets.close()
+
+
+def test_nothing_is_sent_any_more_by_who_was_taken_for_dead(
+    server: Canned, cloud: CloudClient
+) -> None:
+    taken_for_dead: list[bool] = []
+    with fenced(lambda: not taken_for_dead):
+        cloud.call(RDS, create_account())
+        taken_for_dead.append(True)
+        with pytest.raises(TryAgainError, match="another one goes on"):
+            cloud.call(RDS, create_account())
+        with closing(Buckets(cloud)) as buckets, pytest.raises(TryAgainError):
+            buckets.call("GetBucketInfo", pytest.fail, "it was called")
+    assert len(server.requests) == 1
+    cloud.call(RDS, create_account())
 
 
 def test_ram_requests_name_their_version(server: Canned, cloud: CloudClient) -> None:

@@ -6,16 +6,13 @@ those of tests/system/test_crashes.py; the others are crashed here. `pytest -s` 
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from waiting import eventually
+from walks import CALLS
 from world import OSS, POSTGRES, RDS, World, new_id
-
-CRASHES = Path(__file__).resolve().parents[1] / "system" / "test_crashes.py"
 
 LIFE = ["provision", "update", "bind", "unbind", "deprovision"]
 # What is counted of each; all else on PostgreSQL is as with MySQL.
@@ -59,14 +56,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def crashed_elsewhere(service: str) -> set[Boundary]:
     """Return the boundaries at which test_crashes.py kills the broker."""
-    spec = importlib.util.spec_from_file_location("crashes", CRASHES)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     return {
         (kind, call, when)
-        for (of, kind), calls in module.CALLS.items()
+        for (of, kind), calls in CALLS.items()
         if of == service
         for call in calls
         for when in ("before", "after")
