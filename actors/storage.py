@@ -17,6 +17,7 @@ from alibroker.actors.decisions import (
     TimeIsUp,
     Write,
 )
+from alibroker.actors.effects import Effects
 from alibroker.actors.handout import Handout
 from alibroker.actors.membership import Membership
 from alibroker.actors.messages import (
@@ -47,7 +48,7 @@ from alibroker.lifecycle import progress
 from alibroker.lifecycle.claims import Claims
 from alibroker.lifecycle.commands import Answer, Verdict
 from alibroker.lifecycle.deadlines import Deadlines
-from alibroker.lifecycle.records import Key, Operation, Record
+from alibroker.lifecycle.records import Key
 from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
@@ -87,26 +88,33 @@ class Storage(Actor):
         self._membership = membership
         self._replica = membership.replica
         self._view = view
-        self._claims = Claims(catalog)
         self._dispatcher = dispatcher
         self._deadlines = Deadlines(lifetime)
         self._pending: list[Item] = []
         self._unsettled: list[Write] = []
         self._replies = Replies()
         self._held: list[tuple[int, Item]] = []
-        self._cut_off: dict[Key, float] = {}
         self._next_try = 0.0
         self._availability = Availability(store, view, self._step_down, self._deregistered)
         self._handout = Handout(catalog, dispatcher, pollers)
+        claims = Claims(catalog)
+        self._effects = Effects(
+            view=view,
+            claims=claims,
+            deadlines=self._deadlines,
+            replies=self._replies,
+            handout=self._handout,
+            membership=membership,
+        )
         self._batches = Batches(
             store=store,
             replica=membership.replica,
             view=view,
-            claims=self._claims,
+            claims=claims,
             deadlines=self._deadlines,
             replies=self._replies,
             dispatcher=dispatcher,
-            cut_off=self._cut_off,
+            cut_off=self._effects.cut_off,
         )
 
     def on_start(self) -> None:
@@ -135,9 +143,9 @@ class Storage(Actor):
             case HandOver(idle=idle, reply=reply):
                 self._hand_over(reply, idle=idle)
             case Resume(broker=""):
-                self._resume_all()
+                self._effects.resume()
             case Resume(broker=broker):
-                self._handout.of(broker, self._ours())
+                self._handout.of(broker, self._effects.ours())
             case _:
                 self._pending.append(message)
         if self._pending and (len(self._pending) >= MAX_ENTRIES or self.actor_inbox.empty()):
@@ -241,18 +249,15 @@ class Storage(Actor):
         self._membership.join()
         started = time.monotonic()
         self._view.clear(self._store.decoded)
-        self._claims.clear()
-        self._deadlines.clear()
+        self._effects.clear()
         count = 0
         for record, value in self._store.load():
-            self._view.put(record.key, record, value)
-            self._claims.put(record.key, None, record)
-            self._deadlines.set(record)
+            self._effects.read_back(record, value)
             count += 1
         self._view.unreadable = frozenset(self._store.unreadable)
         self._membership.begin()
         self._view.complete = True
-        resumed = self._resume_all()
+        resumed = self._effects.resume()
         if self._store.outdated:
             log.info("%d records are to be sealed with another key", len(self._store.outdated))
         log.info(
@@ -261,20 +266,6 @@ class Storage(Actor):
             time.monotonic() - started,
             resumed,
         )
-
-    def _resume_all(self) -> int:
-        """Hand out all operations anew that are ours; returns how many there are."""
-        running = self._ours()
-        now = time.time()
-        for record in running:
-            if not record.operation.removing:
-                # A step may have been in the middle of a request; its next write makes that known.
-                self._cut_off[record.key] = now
-        self._handout.all(running)
-        return len(running)
-
-    def _ours(self) -> list[Record]:
-        return [one for one in self._view.running() if self._membership.is_ours(one)]
 
     # -- other replicas -------------------------------------------------------------------------
 
@@ -286,7 +277,8 @@ class Storage(Actor):
             for event in seen.events:
                 news = self._store.news(event.key, event.value, event.revision)
                 if news is not None:
-                    self._take_in(*news, event.value)
+                    self._view.unreadable = frozenset(self._store.unreadable)
+                    self._effects.take_in(*news, event.value)
         except UnknownSchemaError as ex:
             self._availability.step_down(ex)
             return
@@ -300,17 +292,6 @@ class Storage(Actor):
             known = self._store.revision
             self._pending += [item for revision, item in self._held if revision <= known]
             self._held = [one for one in self._held if one[0] > known]
-
-    def _take_in(self, key: Key, record: Record | None, value: bytes | None) -> None:
-        before = self._view.get(key)
-        self._view.put(key, record, value)
-        self._view.unreadable = frozenset(self._store.unreadable)
-        self._claims.put(key, before, record)
-        self._cut_off.pop(key, None)
-        if record is not None:
-            self._deadlines.set(record)
-            self._membership.may_be_stray(record)
-            self._go_on(before.operation if before is not None else None, record)
 
     def _hand_over(self, reply: Future[bool], *, idle: bool) -> None:
         """Leave to others what they can go on with at once."""
@@ -416,34 +397,16 @@ class Storage(Actor):
         self._pending = [write.item for write in lost] + self._pending
         keys = {write.key for write in lost} | {Key(write.key.instance_id) for write in lost}
         for key, record, value in self._store.read(sorted(keys)):
-            self._claims.put(key, self._view.get(key), record)
-            self._view.put(key, record, value)
+            self._effects.correct(key, record, value)
 
     def _apply(self, write: Write, *, latest: bool) -> None:
-        """Let everybody see what is durable now, and set the next thing going."""
-        before = self._view.get(write.key)
-        record = write.record if latest else before
+        """Let what is durable now take effect; if not the latest, others have gone on since."""
         if latest:
-            self._view.put(write.key, record, write.entry.value)
-            self._claims.put(write.key, before, record)
-            self._cut_off.pop(write.key, None)
+            self._effects.take_in(write.key, write.record, write.entry.value)
         if isinstance(write.item, StepReport):
             item = write.item
             self._dispatcher.tell(StepTaken(item.report.key, item.broker, item.worker))
         if isinstance(write.item, Change) and write.answer is not None:
             self._replies.answer(write.item, write.answer)
-        if record is not None:
-            self._deadlines.set(record)
-            self._membership.may_be_stray(record)
-            self._go_on(before.operation if before is not None else None, record)
-
-    def _go_on(self, before: Operation | None, record: Record) -> None:
-        """Answer whoever waits for the end of an operation, or go on with it if it is ours."""
-        operation = record.operation
-        if before is not None and before.id != operation.id:
-            stopped = Answer(Verdict.BUSY, f"It was stopped: {operation.kind}.")
-            self._replies.end(before.id, stopped)
-        if not operation.in_progress:
-            self._replies.end(operation.id, Answer(Verdict.ENDED, operation.description, record))
-        elif operation != before and self._membership.is_ours(record):
-            self._handout.one(record)
+        if not latest:
+            self._effects.answer_again(write.key)
