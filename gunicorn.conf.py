@@ -4,6 +4,8 @@ Without ALIBROKER_ETCD_ENDPOINTS the master process keeps an embedded etcd, star
 worker and stopped after the last.
 """
 
+import contextlib
+import importlib
 import logging
 import logging.config
 import os
@@ -87,6 +89,18 @@ def on_starting(server: Any) -> None:
     server.embedded_etcd = embedded
     os.environ[EMBEDDED_ENDPOINT] = embedded.endpoint
     os.environ[EMBEDDED_KEEPER] = str(embedded.keeper_pid)
+
+
+def when_ready(server: object) -> None:  # noqa: ARG001 - gunicorn's signature
+    """Load what workers need for most of their start, once for all of them.
+
+    One that follows another is there sooner, and they share the memory. Etcd comes up meanwhile;
+    not in `on_starting`, where gunicorn does not notice yet that the keeper has given up.
+    """
+    for name in ("aliyunsdkcore.client", "oss2"):
+        # What cannot be loaded is reported by the plugins that need it; the others serve.
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
 
 
 def post_worker_init(worker: object) -> None:

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from drawer_app import HEADER_TIMEOUT, USER, DrawerServer, drawer_server
 from drawers import PLAN, SERVICE
 from waiting import eventually
 
+from alibroker.cli.processes import CONFIG
 from alibroker.etcd import keys
 from alibroker.etcd.client import Entry, Etcd
 from alibroker.etcd.embedded import EmbeddedEtcd, Timing
@@ -128,6 +130,28 @@ def test_plugins_and_keys_that_take_long_are_waited_for_as_the_store_is(tmp_path
         assert exit_code(server) == 0
         assert time.monotonic() - started < 2.0 * SLOW_MACHINE
         assert not list((tmp_path / "data" / "notes").glob("*.notes"))
+
+
+def test_workers_find_what_takes_long_to_load_loaded_and_no_thread_that_a_fork_would_lose() -> None:
+    program = """if True:
+        import runpy, sys, threading
+        runpy.run_path("gunicorn.conf.py")["when_ready"](None)
+        loaded = set(sys.modules)
+        assert threading.active_count() == 1, threading.enumerate()
+        import alibroker.brokers.oss, alibroker.brokers.rds
+        print(*{name.partition(".")[0] for name in set(sys.modules) - loaded})
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "ALIBROKER_USERNAME": "u", "ALIBROKER_PASSWORD": "p"},
+        cwd=CONFIG.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    # A module for each action, of which most are never loaded, and their parser of settings.
+    assert set(done.stdout.split()) <= {"alibroker", "aliyunsdkrds", "configparser"}
 
 
 def test_a_stop_ends_connections_that_nobody_uses(tmp_path: Path) -> None:
