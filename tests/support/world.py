@@ -35,6 +35,8 @@ OSS = {
     "plan_id": "oss-edc2badc-d93b-4d9c-9d8e-da2f1c8c2221",
 }
 PLACE = {"organization_guid": "org-1", "space_guid": "space-1"}
+LONGEST_PAUSE = 0.1
+"""Seconds between looks at what is not over yet: a poll takes 3 ms of CPU of the machine."""
 
 
 class World:
@@ -95,7 +97,7 @@ class World:
                     return [answer]
             return []
 
-        found: list[requests.Response] = eventually(attempt, timeout=60)
+        found: list[requests.Response] = eventually(attempt, timeout=60, longest=LONGEST_PAUSE)
         return found[0]
 
     def request_once(
@@ -141,7 +143,7 @@ class World:
             found: str = answer.json()["state"]
             return found if found != "in progress" else ""
 
-        ended: str = eventually(state, timeout=timeout)
+        ended: str = eventually(state, timeout=timeout, longest=LONGEST_PAUSE)
         return ended
 
     def do(self, kind: str, offer: dict[str, str], instance: str, binding: str = "b") -> None:
