@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 PATIENCE: Final = 3.0
 """Seconds that the view may be behind before those who wait for it are told."""
+LAG: Final = 0.5
+"""Seconds that the view may be behind before it is to listen elsewhere; silence looks alike."""
+LISTENING: Final = 1.0
+"""Seconds that it then has to catch up, before it is to listen elsewhere again."""
 
 
 class BehindError(Exception):
@@ -33,7 +37,7 @@ class _Group:
         self.loop = loop
         self.passed: asyncio.Future[bool] = loop.create_future()
         self.revision = 0
-        self.give_up_at = 0.0
+        self.parked_at = 0.0
 
     def resolve(self, *, passed: bool) -> None:
         def resolve() -> None:
@@ -51,7 +55,7 @@ class Barrier:
 
     Args:
         read_clock: reads linearizably how far the store is; raises EtcdError.
-        on_behind: called, from the thread, when the view does not get there in time.
+        on_behind: called, from the thread, when the view does not get there as soon as it should.
     """
 
     def __init__(self, read_clock: Callable[[], int], on_behind: Callable[[], None]) -> None:
@@ -61,6 +65,7 @@ class Barrier:
         self._gathering: _Group | None = None
         self._parked: list[_Group] = []
         self._reached = 0
+        self._told_at = 0.0
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="barrier", daemon=True)
 
@@ -117,9 +122,11 @@ class Barrier:
     def _run(self) -> None:
         while True:
             with self._lock:
+                # However many there are that ask: those who wait are looked after in between.
+                self._look_after_parked()
                 while self._gathering is None and not self._stopped:
                     self._lock.wait(timeout=self._time_left())
-                    self._give_up()
+                    self._look_after_parked()
                 if self._stopped:
                     group, self._gathering = self._gathering, None
                     if group is not None:
@@ -140,7 +147,7 @@ class Barrier:
         with self._lock:
             if revision > self._reached:
                 group.revision = revision
-                group.give_up_at = time.monotonic() + PATIENCE
+                group.parked_at = time.monotonic()
                 self._parked.append(group)
                 return
         group.resolve(passed=True)
@@ -149,14 +156,20 @@ class Barrier:
         """Return the seconds until somebody has waited too long; called with the lock."""
         if not self._parked:
             return None
-        return max(0.01, self._parked[0].give_up_at - time.monotonic())
+        first = self._parked[0].parked_at
+        due = min(first + PATIENCE, max(first + LAG, self._told_at + LISTENING))
+        return max(0.01, due - time.monotonic())
 
-    def _give_up(self) -> None:
+    def _look_after_parked(self) -> None:
         """Tell those who have waited too long; called with the lock."""
+        if not self._parked:
+            return
         now = time.monotonic()
-        late = [group for group in self._parked if group.give_up_at <= now]
+        if now >= max(self._parked[0].parked_at + LAG, self._told_at + LISTENING):
+            self._told_at = now
+            self._on_behind()
+        late = [group for group in self._parked if group.parked_at + PATIENCE <= now]
         if late:
-            self._parked = [group for group in self._parked if group.give_up_at > now]
+            self._parked = [group for group in self._parked if group.parked_at + PATIENCE > now]
             for group in late:
                 group.resolve(passed=False)
-            self._on_behind()

@@ -165,6 +165,7 @@ def test_nobody_writes_in_the_name_of_the_dead(
     ask(one, provision("i1"))
     eventually(lambda: drawer.things)
     before = one.replica.id
+    up_to_date(other)
     etcd.revoke(lease_of(etcd, one), timeout=2)
     eventually(lambda: other.view.operation(Key("i1")).replica != before)
     drawer.hold.set()
