@@ -46,6 +46,7 @@ class Target:
 
     Attributes:
         parameters: For the journal.
+        body: For the journal as well.
     """
 
     product: str
@@ -53,6 +54,7 @@ class Target:
     refuse: Callable[[ApiError], Response]
     perform: Callable[[], Awaitable[Response]]
     parameters: Mapping[str, str] | None = None
+    body: Body | None = None
 
 
 class Application:
@@ -144,6 +146,7 @@ class Application:
             lambda error: oss.refuse(self.cloud, request, error),
             lambda: oss.answer(self.cloud, request, body),
             {"Action": name, **kinds(request)} if self._journal is not None else None,
+            body,
         )
 
     async def _call(self, target: Target) -> Response:
@@ -163,7 +166,8 @@ class Application:
         finally:
             self.counters.end(target.product, target.action, code)
             if self._journal is not None and target.parameters is not None:
-                self._journal.write(target.product, target.parameters, code, response)
+                body = target.body.content if target.body else b""
+                self._journal.write(target.product, target.parameters, code, response, body)
             milliseconds = (time.perf_counter() - started) * 1000
             _log.info("%s %s %s %.1f ms", target.product, target.action, code, milliseconds)
         return response

@@ -23,9 +23,14 @@ class DisconnectedError(Exception):
 
 
 class Body:
-    """The rest of a request that is still to be received."""
+    """The rest of a request that is still to be received.
+
+    Attributes:
+        content: What was read of it as a whole.
+    """
 
     def __init__(self, receive: Receive) -> None:
+        self.content = b""
         self._receive = receive
         self._begun: MutableMapping[str, Any] | None = None
 
@@ -53,7 +58,8 @@ class Body:
             if size > limit:
                 raise ApiError(400, "EntityTooLarge", f"The body is larger than {limit} bytes.")
             parts.append(part)
-        return b"".join(parts)
+        self.content = b"".join(parts)
+        return self.content
 
     async def save(self, directory: Path) -> Content:
         """Write the body to a new file.

@@ -44,7 +44,12 @@ class Journal:
         self._written: set[int] = set()
 
     def write(
-        self, product: str, parameters: Mapping[str, str], code: str, response: Response | None
+        self,
+        product: str,
+        parameters: Mapping[str, str],
+        code: str,
+        response: Response | None,
+        body: bytes = b"",
     ) -> None:
         """Note a call, unless one just like it has been noted.
 
@@ -53,11 +58,12 @@ class Journal:
             parameters: Query and form together, and the action; of OSS those of `kinds`.
             code: OK, an error code, or what a fault made of the call.
             response: What came of it, if anything; its body is read only if the code is OK.
+            body: What was sent to OSS, other than an object; only of XML there is a note.
         """
         answer: Any = None
         if response is not None and code == "OK":
             is_oss = product == "oss"
-            answer = outline(response) if is_oss else shape(msgspec.json.decode(response.body))
+            answer = answered(response) if is_oss else shape(msgspec.json.decode(response.body))
         line = msgspec.json.encode(
             {
                 "product": product,
@@ -67,6 +73,7 @@ class Journal:
                     for name, value in parameters.items()
                     if name not in _PROTOCOL
                 },
+                "body": outline(body) if body else None,
                 "code": code,
                 "answer": answer,
             }
@@ -109,15 +116,20 @@ def kinds(request: Request) -> dict[str, str]:
     }
 
 
-def outline(response: Response) -> str | None:
-    """Return an answer's XML with samples for its texts, and alike elements at most twice.
-
-    Returns None for other answers, and for XML that no parser takes: some names of objects are so.
-    """
+def answered(response: Response) -> str | None:
+    """Return the outline of an answer's XML, None for other answers."""
     if ("content-type", "application/xml") not in response.headers or response.files:
         return None
+    return outline(response.body)
+
+
+def outline(text: bytes) -> str | None:
+    """Return XML with samples for its texts, and alike elements at most twice.
+
+    Returns None for other texts, and for XML that no parser takes: some names of objects are so.
+    """
     try:
-        root = ET.fromstring(response.body)  # noqa: S314 - our own
+        root = ET.fromstring(text)  # noqa: S314 - our own, or from a loopback client, and bounded
     except ET.ParseError:
         return None
     return ET.tostring(_outlined(root), encoding="unicode")
@@ -138,7 +150,7 @@ def _outlined(element: ET.Element) -> ET.Element:
 
 
 def _sample(text: str) -> str:
-    if text in ("", "true", "false"):
+    if text in ("", "true", "false", "True", "False"):
         return text
     if re.fullmatch(r"-?\d+", text):
         return "1"

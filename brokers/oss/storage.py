@@ -133,8 +133,10 @@ class BucketCalls:
 
     def block_public_access(self, *, block: bool) -> None:
         """Forbid, or allow, that anything in the bucket is made public."""
+        # As a text, since oss2 would write True, and the vendor's other clients write true.
+        text = str(block).lower()
         self._buckets.call(
-            "PutBucketPublicAccessBlock", self._bucket.put_bucket_public_access_block, block
+            "PutBucketPublicAccessBlock", self._bucket.put_bucket_public_access_block, text
         )
 
     def set_acl(self, acl: str) -> None:

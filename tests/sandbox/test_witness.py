@@ -16,7 +16,7 @@ from strict_xml import faults
 from witness import check_answer, check_request, check_values
 from witness_plugin import Court
 
-from alibroker.sandbox.journal import outline
+from alibroker.sandbox.journal import answered
 from alibroker.sandbox.wire import Response
 
 GRANT = {"DBInstanceId": "rm-1", "AccountName": "a", "DBName": "d"}
@@ -114,16 +114,47 @@ def test_a_call_to_oss_is_judged(
     assert any(words in one for one in found) if words else not found, found
 
 
+@pytest.mark.parametrize(
+    ("action", "body", "words"),
+    [
+        ("PutBucketTagging", "<TagSet><Tag><Key>x</Key><Value>x</Value></Tag></TagSet>", ""),
+        ("PutBucketTagging", "<Tag><Key>x</Key></Tag>", "Tagging/Tag is not known"),
+        ("PutBucketTagging", "<TagSet/><TagSet/>", "Tagging/TagSet is there 2 times"),
+        ("PutBucketLifecycle", "<Rule><Expiration><Days>1</Days></Expiration></Rule>", ""),
+        ("PutBucketLifecycle", "<Rule><Expiration><Day>1</Day></Expiration></Rule>", "Day is not"),
+        ("PutBucketLifecycle", "<Rule><Expiration>1</Expiration></Rule>", "Expiration has a text"),
+        ("PutBucketLifecycle", "<Rule><Prefix><x/></Prefix></Rule>", "Prefix has elements in it"),
+        ("PutBucketCors", "<CORSRule><MaxAgeSeconds>x</MaxAgeSeconds></CORSRule>", "is x"),
+        ("DeleteMultipleObjects", "<Quiet>x</Quiet>", "Quiet is x"),
+        ("DeleteMultipleObjects", "<Object><Key>x</Key><Name/></Object>", "Name is not known"),
+        ("CompleteMultipartUpload", "<Part><ETag>x</ETag><Size>1</Size></Part>", "Size is not"),
+        ("GetBucketTagging", "", "which has no body"),
+    ],
+)
+def test_a_body_for_oss_is_judged(action: str, body: str, words: str) -> None:
+    roots = {
+        "PutBucketLifecycle": "LifecycleConfiguration",
+        "PutBucketCors": "CORSConfiguration",
+        "DeleteMultipleObjects": "Delete",
+        "CompleteMultipartUpload": "CompleteMultipartUpload",
+    }
+    root = roots.get(action, "Tagging")
+    found = oss_models.check(action, {}, None, f"<{root}>{body}</{root}>")
+    assert any(words in one for one in found) if words else not found, found
+    (found_root,) = oss_models.check("PutBucketVersioning", {}, None, "<Versioning/>")
+    assert found_root.endswith("the body is Versioning, not VersioningConfiguration")
+
+
 def test_an_answer_of_oss_is_outlined() -> None:
     items = "<Key>a</Key><Size>12</Size>"
     body = f"<All><At>2026-01-02T03:04:05.000Z</At>{items * 3}<On>true</On><None/></All>"
     headers = [("content-type", "application/xml")]
-    assert outline(Response(200, body.encode(), headers)) == (
+    assert answered(Response(200, body.encode(), headers)) == (
         "<All><At>2000-01-01T00:00:00.000Z</At><Key>x</Key><Size>1</Size><Key>x</Key>"
         "<Size>1</Size><On>true</On><None /></All>"
     )
-    assert outline(Response(200, b"<Key>\x01</Key>", headers)) is None
-    assert outline(Response(200, b"<Key/>", [("content-type", "text/plain")])) is None
+    assert answered(Response(200, b"<Key>\x01</Key>", headers)) is None
+    assert answered(Response(200, b"<Key/>", [("content-type", "text/plain")])) is None
 
 
 def test_what_stands_in_the_vendor_s_comments_is_read() -> None:

@@ -5,11 +5,14 @@ The journal has a sample of each value in its place: x, 1, true, or a time.
 
 from __future__ import annotations
 
+import typing
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from alibabacloud_oss_v2 import models
+from alibabacloud_oss_v2 import models, serde
 from strict_xml import faults
 
 _NAMES = {
@@ -22,11 +25,15 @@ _UNMODELLED = frozenset(["PostObject"])
 """What browsers send and no client does."""
 _SOURCE = "x-oss-copy-source"
 """The client makes this header of a bucket and a key."""
+_SAMPLES = {int: ("1",), bool: ("true", "false", "True", "False")}
+"""oss2 writes large letters, which the cloud takes: its tests read back what they wrote."""
 _ROUTE = frozenset(["list-type", "comp"])
 """What tells an action from another one, beside names without a value."""
 
 
-def check(action: str, parameters: Mapping[str, str], answer: str | None) -> list[str]:
+def check(
+    action: str, parameters: Mapping[str, str], answer: str | None, body: str | None = None
+) -> list[str]:
     """Return what the newest client could not have sent, or could not have read."""
     if action in _UNMODELLED:
         return []
@@ -37,6 +44,8 @@ def check(action: str, parameters: Mapping[str, str], answer: str | None) -> lis
     if request is None:
         return [f"{action}: the newest client of OSS has no such operation"]
     wrong = list(_parameters(request._attribute_map, parameters))
+    if body is not None:
+        wrong += _body(request, body)
     if answer is not None:
         wrong += _answer(getattr(models, f"{name}Result")(), answer)
     return [f"{action} of oss: {one}" for one in wrong]
@@ -80,3 +89,54 @@ def _answer(result: Any, text: str) -> Iterator[str]:
         yield f"the answer is {root.tag}, not {expected}"
     for one in faults(root, result):
         yield f"answers {one}"
+
+
+def _body(request: type[Any], text: str) -> Iterator[str]:
+    root = ET.fromstring(text)  # noqa: S314 - an outline of what a test has sent
+    for name, field in request._attribute_map.items():
+        model, _ = _kind(request, name)
+        if field.get("position") == "body" and issubclass(model, serde.Model):
+            if root.tag != model._xml_map["name"]:
+                yield f"the body is {root.tag}, not {model._xml_map['name']}"
+            yield from _elements(root, model)
+            return
+    yield f"{root.tag} is sent, which has no body"
+
+
+def _elements(root: ET.Element, model: type[Any]) -> Iterator[str]:
+    """Yield what is wrong with elements, those below `root`, which the client makes of `model`."""
+    names = {
+        field.get("rename", name): name
+        for name, field in model._attribute_map.items()
+        if field.get("tag") == "xml"
+    }
+    for tag, times in Counter(child.tag for child in root).items():
+        if tag not in names:
+            yield f"{root.tag}/{tag} is not known"
+        elif times > 1 and not _kind(model, names[tag])[1]:
+            yield f"{root.tag}/{tag} is there {times} times"
+    for child in root:
+        place = f"{root.tag}/{child.tag}"
+        if child.tag not in names:
+            continue
+        kind, _ = _kind(model, names[child.tag])
+        if issubclass(kind, serde.Model):
+            if child.text:
+                yield f"{place} has a text"
+            yield from _elements(child, kind)
+        elif len(child):
+            yield f"{place} has elements in it"
+        elif child.text not in _SAMPLES.get(kind, (child.text,)):
+            yield f"{place} is {child.text}"
+
+
+@cache
+def _kind(model: type[Any], name: str) -> tuple[type[Any], bool]:
+    """Return the type of a field, and whether there may be several, as the client declares it."""
+    hint = typing.get_type_hints(model.__init__).get(name, str)
+    is_list = False
+    while arguments := [one for one in typing.get_args(hint) if one is not type(None)]:
+        is_list = is_list or typing.get_origin(hint) is list
+        # Of a text or an enumeration it is the one or the other.
+        hint = arguments[0]
+    return hint, is_list

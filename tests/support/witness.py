@@ -48,7 +48,7 @@ def judge(line: Mapping[str, Any], *, refusals: bool = False) -> list[str]:
 def _check_oss(line: Mapping[str, Any]) -> list[str]:
     # Imported when first wanted: not every run asks OSS, and the client is large.
     check = importlib.import_module("oss_models").check
-    found: list[str] = check(line["action"], line["parameters"], line["answer"])
+    found: list[str] = check(line["action"], line["parameters"], line["answer"], line["body"])
     return found
 
 
