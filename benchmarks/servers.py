@@ -62,9 +62,9 @@ def served(
     command += [*options, "--bind", f"127.0.0.1:{port}", f"floors:{application}"]
     process = Process(application, command, {**os.environ, **(environment or {})}, cwd=HERE)
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while time.monotonic() < end:
-            with contextlib.suppress(requests.ConnectionError):
+            with contextlib.suppress(requests.RequestException):
                 requests.get(f"http://127.0.0.1:{port}/", timeout=2)
                 break
             time.sleep(0.05)

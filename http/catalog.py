@@ -16,30 +16,36 @@ _GZIP: Final = re.compile(
 """What permits gzip in an Accept-Encoding (RFC 9110, section 12.5.3): not with a weight of 0."""
 
 
+class Variant:
+    """The catalog in one form."""
+
+    def __init__(self, tag: str, document: bytes) -> None:
+        """Take its entity tag, without quotes, and its bytes."""
+        self.tag = tag
+        self.document = document
+        self.headers = [("ETag", f'"{tag}"'), ("Vary", "Accept-Encoding")]
+
+
 class CatalogResource:
     """`/v2/catalog`."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
         tag = catalog.etag.strip('"')
-        self._variants = {
-            False: (tag, catalog.document),
-            True: (f"{tag}-gzip", catalog.compressed),
-        }
+        self._plain = Variant(tag, catalog.document)
+        self._packed = Variant(f"{tag}-gzip", catalog.compressed)
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Fetch; 304 if the platform has it already (OSB, Catalog: conditional requests)."""
-        packed = _GZIP.search(req.get_header("Accept-Encoding") or "") is not None
-        tag, document = self._variants[packed]
-        resp.set_header("ETag", f'"{tag}"')
-        resp.set_header("Vary", "Accept-Encoding")
-        known = {str(one) for one in req.if_none_match or []}
-        if not known.isdisjoint((tag, "*")):
+        accepted = req.get_header("Accept-Encoding")
+        variant = self._packed if accepted and _GZIP.search(accepted) else self._plain
+        resp.set_headers(variant.headers)
+        known = req.if_none_match
+        if known and not {variant.tag, "*"}.isdisjoint(map(str, known)):
             resp.status = 304
             return
-        if packed:
+        if variant is self._packed:
             resp.set_header("Content-Encoding", "gzip")
-        resp.data = document
+        resp.data = variant.document
         resp.content_type = falcon.MEDIA_JSON
 
     on_head = on_get
