@@ -28,7 +28,8 @@ class Call(NamedTuple):
 
     broker: str
     what: str
-    """`provision`, ..., `unbind`, `observe`, `share`, `inventory`, `exists`, `keep`."""
+    """`provision`, ..., `unbind`, `observe`, `share`, `inventory`, `exists`, `keep`,
+    `account`."""
     key: Key = Key("")
     operation_id: str = ""
 

@@ -53,6 +53,8 @@ class OrphanActions:
             answer = Answer(Verdict.UNKNOWN, "There is no such finding (any more): survey again.")
         elif finding.found is None or finding.disagreement not in ORPHANS:
             text = f"It is {finding.disagreement}: only what exists without a record is settled."
+            if finding.disagreement is Disagreement.OTHER_ACCOUNT:
+                text = finding.description
             answer = Answer(Verdict.UNSUPPORTED, text)
         elif wrong := _name_fault(settle, finding.found):
             answer = Answer(Verdict.UNSUPPORTED, wrong)

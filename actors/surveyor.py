@@ -147,9 +147,10 @@ class Surveyor(Actor):
     def _survey_of(
         self, plugin: Plugin, inventory: Inventory, earlier: Mapping[str, Finding], now: float
     ) -> tuple[int, list[Finding]]:
+        account = self._account_of(plugin)
         before = settled(self._view, self._catalog.services_of(plugin.name))
         found = self._inventory_of(plugin.name, inventory)
-        survey = Survey(plugin, self._catalog, self._view, before=before, now=now)
+        survey = Survey(plugin, self._catalog, self._view, before=before, now=now, account=account)
         findings = contained(lambda: list(survey.compare(found)))
         search = Search(
             lambda key: self._exists(plugin.name, inventory, key),
@@ -158,6 +159,20 @@ class Surveyor(Actor):
             age=self._settings.missing_age,
         )
         return len(found), list(search.judge(findings))
+
+    def _account_of(self, plugin: Plugin) -> str:
+        """Return the account that the inventory will be of; empty if that means nothing."""
+        accounts, call = plugin.accounts, Call(plugin.name, "account")
+        if accounts is None:
+            return ""
+        if self._calls.hanging(call):
+            raise TryAgainError("It has not said yet in which account it works.")
+        if reason := not_now(self._calls.quarantine.get(call.name)):
+            raise TryAgainError(reason)
+        account = self._calls.run(call, self.actor_ref, accounts.account)
+        if not isinstance(account, str):
+            raise ContractError(f"account() returned a {type(account).__name__}")
+        return account
 
     def _exists(self, name: str, inventory: Inventory, key: Key) -> bool:
         call, record = Call(name, "exists"), self._view.get(key)

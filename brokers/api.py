@@ -334,6 +334,25 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @runtime_checkable
+class Accounts(Protocol):
+    """What a broker offers besides, if what it creates is in an account of its cloud.
+
+    Surveys do not take for missing, or for an orphan, what the credentials of another account show.
+    """
+
+    account_fact: str
+    """The fact in a `resource` that says in which account the thing is."""
+
+    def account(self) -> str:
+        """Return the account that the broker's credentials belong to.
+
+        Raises:
+            TryAgainError: the cloud cannot be asked now.
+        """
+        ...
+
+
+@runtime_checkable
 class Inventory(Protocol):
     """What a broker offers besides, if its cloud can be asked what exists.
 

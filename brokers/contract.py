@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from alibroker.brokers.api import (
+    Accounts,
     Broker,
     Failed,
     Found,
@@ -61,6 +62,8 @@ class Plugin:
     """As the inventory names them; empty without one."""
     sharing: Sharing | None = None
     """The broker itself, if it keeps below limits that its replicas share."""
+    accounts: Accounts | None = None
+    """The broker itself, if it can say in which account of its cloud it works."""
 
 
 def contained(call: Callable[[], T]) -> T:
@@ -106,7 +109,15 @@ def _checked(broker: Broker, others: Sequence[Plugin]) -> Plugin:
     taken = [offering for other in others for offering in other.offerings]
     for fault in faults([*taken, *offerings]):
         raise ContractError(fault)
-    return Plugin(name, broker, offerings, inventory, *facts, sharing=_sharing(broker))
+    return Plugin(
+        name,
+        broker,
+        offerings,
+        inventory,
+        *facts,
+        sharing=_sharing(broker),
+        accounts=_accounts(broker),
+    )
 
 
 def _offerings(broker: Broker) -> tuple[ServiceOffering, ...]:
@@ -139,6 +150,16 @@ def _sharing(broker: Broker) -> Sharing | None:
     if not isinstance(broker, Sharing) or not callable(broker.share):
         raise ContractError("its share is no method")
     return broker
+
+
+def _accounts(broker: Broker) -> Accounts | None:
+    if not hasattr(broker, "account_fact"):
+        return None
+    if not isinstance(broker.account_fact, str) or not broker.account_fact:
+        raise ContractError("account_fact is no text")
+    if not callable(getattr(broker, "account", None)):
+        raise ContractError("it has an account_fact, but no method account")
+    return broker if isinstance(broker, Accounts) else None
 
 
 def checked_step(work: Work, result: object) -> Step:

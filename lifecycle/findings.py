@@ -27,6 +27,9 @@ class Disagreement(enum.StrEnum):
     """The record says that it exists, and it was not seen: it may be missing."""
     MISSING = "missing"
     """The record says that it exists, and it does not."""
+    OTHER_ACCOUNT = "other account"
+    """The record says that it is in another account than the broker's credentials belong to; or it
+    was found in that, while there are such records."""
     DRIFTED = "drifted"
     """It is not as the record says."""
 

@@ -1,8 +1,7 @@
 """What a survey did not see is not believed to be missing before it was looked for.
 
 Somebody who is told that a thing is missing removes what the broker knows of it, or has it made
-anew. A list of the cloud's may be late, though; a mark may have been taken away; and with another
-account's credentials everything is missing.
+anew. A list of the cloud's may be late, though, or a mark may have been taken away.
 """
 
 from __future__ import annotations

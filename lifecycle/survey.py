@@ -39,21 +39,30 @@ class Survey:
         *,
         before: Mapping[Key, str],
         now: float,
+        account: str = "",
     ) -> None:
-        """Take what `settled` said before the inventory."""
+        """Take what `settled` said before the inventory, and in which account that was made."""
         self._plugin = plugin
         self._catalog = catalog
         self._services = catalog.services_of(plugin.name)
         self._view = view
         self._before = before
         self._now = now
+        self._account = account
+        self._others = sorted({*map(self._other_account, self._ours())} - {""})
+
+    def _ours(self) -> Iterator[Record]:
+        """Yield the records that have, or may have, something in this plugin's cloud."""
+        for record in self._view.records():
+            if record.holds_something and not self._is_of_another(record):
+                yield record
 
     def compare(self, found: Sequence[Found]) -> Iterator[Finding]:
         """Yield the disagreements between what was found and the records as they are now."""
         things = _Things(self._plugin, found)
-        for record in self._view.records():
+        for record in self._ours():
             claim = claim_of(self._plugin, record.key, record.resource)
-            if claim is None or not record.holds_something or self._is_of_another(record):
+            if claim is None:
                 continue
             some = things.claim(claim)
             if record.service_id not in self._services:
@@ -72,6 +81,18 @@ class Survey:
         service = self._catalog.service(record.service_id)
         return service is not None and service.broker != self._plugin.name
 
+    def _other_account(self, record: Record) -> str:
+        """Return the account that a record names, if it is not the one that was looked at.
+
+        A binding that names none has what it has where its instance is.
+        """
+        if self._plugin.accounts is None or not self._account:
+            return ""
+        fact = self._plugin.accounts.account_fact
+        instance = self._view.instance(record.key.instance_id)
+        named = record.resource.get(fact) or (instance and instance.resource.get(fact)) or ""
+        return "" if named == self._account else str(named)
+
     def _of_record(self, record: Record, claim: Claim, some: Sequence[Found]) -> Iterator[Finding]:
         """Compare a record with the things of the name that it has."""
         ready = record.status is Status.READY
@@ -82,7 +103,13 @@ class Survey:
                 text = f"Its marks say that it is of {whose or 'another instance'}."
                 yield self._finding(Disagreement.DRIFTED, record.key, text, some[0])
         elif thing is None:
-            if ready:
+            if ready and (other := self._other_account(record)):
+                text = (
+                    f"It is in account {other}, and cannot be seen: the broker's credentials are "
+                    f"of account {self._account}."
+                )
+                yield self._finding(Disagreement.OTHER_ACCOUNT, record.key, text)
+            elif ready:
                 text = f"{claim.name} does not exist any more, or the broker may not see it."
                 yield self._finding(Disagreement.MISSING, record.key, text)
         elif record.status is Status.CREATION_FAILED:
@@ -95,6 +122,13 @@ class Survey:
         """Say what is the matter with a thing that no record names."""
         key = Key(thing.instance_id, thing.binding_id)
         if thing.kept:
+            return
+        if self._others:
+            text = (
+                f"It was found in account {self._account}, but there are records of account "
+                f"{', '.join(self._others)}: see whether the broker has the right credentials."
+            )
+            yield self._finding(Disagreement.OTHER_ACCOUNT, key, text, thing)
             return
         if not thing.instance_id:
             text = "No record names it, and its marks do not say what it was created for."

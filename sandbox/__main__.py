@@ -189,7 +189,9 @@ def main(  # noqa: PLR0913 - the options of a command
             sys.stdout.flush()
 
         try:
-            serve(Application(cloud, _open_journal(journal)), listener, announce)
+            application = Application(cloud, _open_journal(journal))
+            serve(application, listener, announce)
+            application.accounts.close()
         finally:
             cloud.servers.close()
         cloud.store.close()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alibroker.sandbox import control, metadata, rpc
+from alibroker.sandbox.accounts import Accounts
 from alibroker.sandbox.body import Body, DisconnectedError
 from alibroker.sandbox.counters import Counters
 from alibroker.sandbox.errors import ApiError
@@ -37,6 +38,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 FORM_LIMIT = 1024 * 1024
 _CHUNK = 256 * 1024
 _PRODUCTS = {"2014-08-15": RDS, "2015-05-01": RAM, "2015-04-01": STS, "2016-04-28": VPC}
+_CHANGE_NAMES = frozenset({"PutBucket", "PutBucketAcl", "DeleteBucket"})
 _log = logging.getLogger("alibroker.sandbox")
 
 
@@ -58,10 +60,11 @@ class Target:
 
 
 class Application:
-    """Routes requests; one instance serves one cloud."""
+    """Routes requests; one instance serves one cloud, with one account or two."""
 
     def __init__(self, cloud: Cloud, journal: Journal | None = None) -> None:
         self.cloud = cloud
+        self.accounts = Accounts(cloud)
         self._journal = journal
         self.counters = Counters()
         self.faults = Faults()
@@ -127,7 +130,8 @@ class Application:
         action = values.get("Action", "")
 
         async def perform() -> Response:
-            return rpc.answer(self.cloud, product, request, values, self._nonces)
+            cloud = self.accounts.of_request(request, values)
+            return rpc.answer(cloud, product, request, values, self._nonces)
 
         return Target(
             product.name if product else "unknown",
@@ -140,11 +144,19 @@ class Application:
     def _oss_target(self, request: Request, body: Body) -> Target:
         operation = routing.find(request)
         name = operation.name if operation else "unknown"
+        cloud = self.accounts.of_request(request, request.arguments)
+
+        async def perform() -> Response:
+            response = await oss.answer(cloud, request, body)
+            if name in _CHANGE_NAMES:
+                self.accounts.share_names()
+            return response
+
         return Target(
             "oss",
             name,
-            lambda error: oss.refuse(self.cloud, request, error),
-            lambda: oss.answer(self.cloud, request, body),
+            lambda error: oss.refuse(cloud, request, error),
+            perform,
             {"Action": name, **kinds(request)} if self._journal is not None else None,
             body,
         )

@@ -1,4 +1,4 @@
-"""The simulated cloud's state: one region of one account, and a second account beside it."""
+"""The state of one account in one region of the simulated cloud."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ALPHABET = string.ascii_lowercase + string.digits
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """The account that pays, and `foreign_id`, a second one that owns a few bucket names."""
+    """The account that pays, and `foreign_id`, the other one, which owns a few bucket names."""
 
     id: str
     region: str
@@ -45,6 +45,7 @@ class Cloud:
 
     def __init__(self, directory: Path, region: str) -> None:
         self.region = region
+        self.directory = directory
         self.files = directory / "objects"
         self.files.mkdir(exist_ok=True)
         self.servers = Servers()
@@ -90,8 +91,12 @@ class Cloud:
         seconds = low if high is None else random.uniform(low, high)  # noqa: S311 - a delay
         return now + seconds * self.settings.time_scale
 
-    def open_account(self, key_id: str | None, secret: str | None) -> None:
+    def open_account(
+        self, key_id: str | None, secret: str | None, *, beside: Owner | None = None
+    ) -> None:
         """Create the account at the first start; replace its AccessKey when one is given.
+
+        `beside` is whose other account it is to be.
 
         Raises:
             ValueError: The directory belongs to another region.
@@ -100,16 +105,16 @@ class Cloud:
         now = time.time()
         if owner is None:
             owner = Owner(
-                id=digits(16),
+                id=beside.foreign_id if beside else digits(16),
                 region=self.region,
-                foreign_id=digits(16),
+                foreign_id=beside.id if beside else digits(16),
                 key_id=new_key_id(),
                 sealed_secret=self.vault.seal(new_secret()),
                 vpc=f"vpc-bp1{letters(17)}",
                 vswitches={zone: f"vsw-bp1{letters(17)}" for zone in self.zones()},
                 created=now,
             )
-            for name in FOREIGN_BUCKETS:
+            for name in FOREIGN_BUCKETS if beside is None else ():
                 self.buckets.put(name, Bucket(name=name, owner=owner.foreign_id, created=now))
             trust = (
                 '{"Version":"1","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole",'

@@ -81,8 +81,7 @@ def _settings(application: Application, _: bytes) -> Response:
 
 def _change_settings(application: Application, content: bytes) -> Response:
     cloud = application.cloud
-    cloud.change_settings(merge(cloud.settings, content))
-    cloud.store.commit()
+    application.accounts.change_settings(merge(cloud.settings, content))
     return _json(cloud.settings)
 
 
@@ -114,17 +113,37 @@ def _one_fault(application: Application, method: str, identifier: str) -> Respon
 
 def _add_foreign_bucket(application: Application, content: bytes) -> Response:
     name = msgspec.json.decode(content, type=ForeignBucket).name
-    cloud = application.cloud
+    accounts = application.accounts
+    cloud = accounts.second or accounts.first
     if not is_valid_name(name):
         raise ApiError(
             400, "InvalidBucketName", f"{name!r} is no bucket name: 3 to 63 of a-z, 0-9 and -."
         )
     if name in cloud.buckets:
         raise ApiError(409, "BucketAlreadyExists", f"The bucket {name} exists; choose another.")
-    owner = cloud.owner.foreign_id
+    owner = application.cloud.owner.foreign_id
     cloud.buckets.put(name, Bucket(name=name, owner=owner, created=time.time()))
     cloud.store.commit()
+    accounts.share_names()
     return _json({"name": name, "owner": owner}, 201)
+
+
+def _second_account(application: Application, _: bytes) -> Response:
+    cloud = application.accounts.open_second()
+    owner = cloud.owner
+    answer = {
+        "id": owner.id,
+        "access_key_id": owner.key_id,
+        "access_key_secret": cloud.vault.unseal(owner.sealed_secret),
+    }
+    return _json(answer, 201)
+
+
+def _second_inventory(application: Application, _: bytes) -> Response:
+    cloud = application.accounts.second
+    if cloud is None:
+        raise ApiError(404, "NotFound", "It was not opened: POST /sandbox/second-account.")
+    return _json(inventory.report(cloud))
 
 
 def _fill(application: Application, content: bytes) -> Response:
@@ -145,5 +164,6 @@ _ROUTES: dict[str, dict[str, Callable[[Application, bytes], Response]]] = {
     "settings": {"GET": _settings, "PUT": _change_settings},
     "faults": {"GET": _faults, "POST": _arm, "DELETE": _clear_faults},
     "foreign-buckets": {"POST": _add_foreign_bucket},
+    "second-account": {"GET": _second_inventory, "POST": _second_account},
     "objects": {"POST": _fill},
 }

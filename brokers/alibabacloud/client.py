@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from alibroker.brokers.alibabacloud.credentials import (
     CredentialsProvider,
 )
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind, cloud_error, lost
+from alibroker.brokers.alibabacloud.infrastructure import STS
 from alibroker.brokers.alibabacloud.product import Product
 from alibroker.brokers.alibabacloud.rates import RateLimitedError, RateLimiter
 from alibroker.brokers.alibabacloud.transcript import Transcript, shape
@@ -30,6 +32,8 @@ READ_TIMEOUT: Final = 10
 WRITE_TIMEOUT: Final = 20
 """Seconds; the documentation of CreateDBInstance asks for 20."""
 _CONNECTIONS: Final = 32
+_SAME_FAILURE: Final = 1.0
+"""Seconds for which a failure counts for others that have waited for the same answer."""
 
 for _name in ("aliyunsdkcore", "oss2"):
     # They log URLs, in which signatures and tokens are.
@@ -56,6 +60,43 @@ class CloudClient:
         """Where calls are noted, if anywhere."""
         self._lock = threading.Lock()
         self._client: tuple[Credentials, AcsClient] | None = None
+        self._account_lock = threading.Lock()
+        self._account: tuple[Credentials, str] | None = None
+        self._account_failure: tuple[float, CloudError] | None = None
+
+    def caller_identity(self) -> dict[str, Any]:
+        """Return whose the credentials are (STS GetCallerIdentity, which nobody is refused).
+
+        Raises:
+            CloudError: The cloud did not say.
+        """
+        return self.ask(STS, "GetCallerIdentity")
+
+    def account(self) -> str:
+        """Return the id of the account that the credentials belong to.
+
+        The cloud is asked once for each key: at first, and when temporary ones have been renewed.
+
+        Raises:
+            CloudError: The cloud did not say, so nothing is known.
+        """
+        with self._account_lock:
+            credentials = self._credentials(STS, "GetCallerIdentity")
+            if self._account is not None and self._account[0] is credentials:
+                return self._account[1]
+            if self._account_failure is not None:
+                since, failure = self._account_failure
+                if time.monotonic() - since < _SAME_FAILURE:
+                    raise failure
+            try:
+                account = self.caller_identity().get("AccountId")
+                if not isinstance(account, str) or not account:
+                    raise lost("GetCallerIdentity", TypeError())
+            except CloudError as error:
+                self._account_failure = (time.monotonic(), error)
+                raise
+            self._account, self._account_failure = (credentials, account), None
+            return account
 
     def ask(
         self,
@@ -96,12 +137,7 @@ class CloudClient:
         self, product: Product, request: AcsRequest, secrets: Mapping[str, str]
     ) -> dict[str, Any]:
         action = request.get_action_name()
-        try:
-            credentials = self.credentials.get()
-        except CredentialsError as error:
-            raise cloud_error(
-                product=product, action=action, code="Credentials", message=str(error)
-            ) from error
+        credentials = self._credentials(product, action)
         for name, value in secrets.items():
             request.add_body_params(name, value)
         self._address(product, request)
@@ -112,6 +148,14 @@ class CloudClient:
         except Exception as error:  # noqa: BLE001 - the SDK lets all sorts of exceptions through
             raise _unanswered(product, action, error) from None
         return self._answer(product, action, credentials, answer)
+
+    def _credentials(self, product: Product, action: str) -> Credentials:
+        try:
+            return self.credentials.get()
+        except CredentialsError as error:
+            raise cloud_error(
+                product=product, action=action, code="Credentials", message=str(error)
+            ) from error
 
     def admit(self, product: Product, action: str) -> None:
         """Wait for the rate limit of `product`, and see that this process may still act.
@@ -195,7 +239,9 @@ class CloudClient:
         raise failure
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and forget whose the credentials are."""
+        with self._account_lock:
+            self._account = self._account_failure = None
         with self._lock:
             client, self._client = self._client, None
         if client is not None:

@@ -16,7 +16,6 @@ import requests
 
 from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
-from alibroker.brokers.alibabacloud.infrastructure import STS
 from alibroker.brokers.alibabacloud.product import Product
 from alibroker.brokers.api import Check, CheckState
 
@@ -55,10 +54,11 @@ def identity(cloud: CloudClient) -> Check:
     """Tell whose credentials they are (STS GetCallerIdentity, which nobody is refused)."""
     subject = "credentials"
     try:
-        answer = cloud.ask(STS, "GetCallerIdentity")
+        answer = cloud.caller_identity()
     except CloudError as error:
         return refused(subject, error)
-    detail = f"{answer.get('Arn')} ({cloud.credentials.source})"
+    account = answer.get("AccountId")
+    detail = f"account {account}, {answer.get('Arn')} ({cloud.credentials.source})"
     if answer.get("IdentityType") == "Account":
         return Check(
             subject=subject,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from alibroker.brokers.alibabacloud.account import ACCOUNT_ID, Account
 from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.alibabacloud.errors import ends_operation
@@ -51,6 +52,7 @@ class OssBroker:
     name = "oss"
     instance_fact = "bucket"
     binding_fact = "user"
+    account_fact = ACCOUNT_ID
 
     def __init__(
         self,
@@ -62,6 +64,9 @@ class OssBroker:
     ) -> None:
         self._offerings = offerings
         self._cloud = cloud
+        self._account = Account(
+            cloud, instance_fact=self.instance_fact, binding_fact=self.binding_fact
+        )
         self._buckets = Buckets(cloud, endpoints)
         ram = RamCalls(cloud)
         plans = {plan.id: plan.settings for one in offerings for plan in one.plans}
@@ -89,42 +94,48 @@ class OssBroker:
     @ends_operation
     def provision(self, work: Work) -> Step:
         """Do the next step towards a bucket."""
-        return self._instances.provision(work)
+        return self._account.guarded(work, self._instances.provision)
 
     @ends_operation
     def update(self, work: Work) -> Step:
         """Do the next step towards a changed bucket."""
-        return self._instances.update(work)
+        return self._account.guarded(work, self._instances.update)
 
     @ends_operation
     def deprovision(self, work: Work) -> Step:
         """Do the next step towards there being no bucket."""
-        return self._removal.deprovision(work)
+        return self._account.guarded(work, self._removal.deprovision)
 
     @ends_operation
     def bind(self, work: Work) -> Step:
         """Do the next step towards a key."""
-        return self._bindings.bind(work)
+        return self._account.guarded(work, self._bindings.bind)
 
     @ends_operation
     def unbind(self, work: Work) -> Step:
         """Do the next step towards there being no key."""
-        return self._bindings.unbind(work)
+        return self._account.guarded(work, self._bindings.unbind)
 
     def observe(self, works: Sequence[Work]) -> Mapping[str, Json]:
         """Report every operation: there is no list of what these wait for."""
         return {work.operation_id: {} for work in works}
 
+    def account(self) -> str:
+        """Return the id of the account of the cloud that the credentials belong to."""
+        return self._account.id()
+
     def inventory(self) -> Iterable[Found]:
         """Return the buckets, users and policies that are ours."""
-        return self._inventory.inventory()
+        return self._account.inventory(self._inventory.inventory)
 
     def exists(self, resource: Json, *, of_binding: bool) -> bool:
         """Look at one bucket, or for one user."""
+        self._account.check(resource)
         return self._inventory.exists(resource, of_binding=of_binding)
 
     def keep(self, found: Found) -> None:
         """Tag a bucket as one that is to stay."""
+        self._account.check(found.resource)
         self._inventory.keep(found)
 
     def share(self, replicas: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
+from alibroker.brokers.alibabacloud.account import GONE
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.naming import KEPT, KEPT_TAG
 from alibroker.brokers.alibabacloud.settings import CloudSettings
@@ -16,7 +17,6 @@ from alibroker.brokers.oss.names import CHOSEN, ChosenNames, Holder
 from alibroker.brokers.oss.storage import BucketCalls
 from alibroker.brokers.oss.users import RamCalls
 
-_GONE: Final = "gone"
 _NOT_EMPTY: Final = "BucketNotEmpty"
 _OR_ELSE: Final = "or first update the instance's parameter DeletionPolicy to delete or keep"
 
@@ -47,13 +47,13 @@ class Removal:
 
     def deprovision(self, work: Work) -> Step:
         """Do the next step towards there being nothing left that is not to be kept."""
-        if work.resource.get(_GONE):
-            return Succeeded(resource={_GONE: True})
+        if work.resource.get(GONE):
+            return Succeeded(resource={GONE: True})
         if not work.resource.get("bucket"):
             self._remove_policies(work)
             if lone := work.resource.get("policy"):
                 self._ram.delete_policy(lone)
-            return Succeeded(resource={_GONE: True})
+            return Succeeded(resource={GONE: True})
         bucket = self._instances.bucket(work)
         if work.state.get("phase") == emptying.EMPTY:
             return self._empty(work, bucket)
@@ -79,7 +79,7 @@ class Removal:
         if found is Holder.INSTANCE or (claimed and found is not Holder.OTHER):
             end = self._delete(work, bucket)
         else:
-            end = Succeeded(resource={_GONE: True})
+            end = Succeeded(resource={GONE: True})
         if claimed and isinstance(end, Succeeded):
             self._names.release(bucket.name)
         return end
@@ -123,7 +123,7 @@ class Removal:
         wanted = self._instances.wanted(work, work.plan_settings, work.parameters)
         if bucket.is_ours():
             bucket.set_tags(wanted.tags | {KEPT_TAG: KEPT})
-        return Succeeded(resource={_GONE: True})
+        return Succeeded(resource={GONE: True})
 
     def _absent(self, work: Work, *, was_there: bool = False) -> Step:
         """Believe that there is no bucket, but not while a lost request may still create it."""
@@ -131,7 +131,7 @@ class Removal:
         complete = was_there or work.state.get("was_there") or bool(work.resource.get(CREATED))
         rest = unsettled(work, self._settings.settle, since=since, complete=complete)
         if not rest:
-            return Succeeded(resource={_GONE: True})
+            return Succeeded(resource={GONE: True})
         return InProgress(
             description="Making sure that no bucket is left",
             state={"absent_since": since, "was_there": complete},

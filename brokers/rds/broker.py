@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from alibroker.brokers.alibabacloud.account import ACCOUNT_ID, Account
 from alibroker.brokers.alibabacloud.client import CloudClient
 from alibroker.brokers.alibabacloud.connection import connect
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind, ends_operation, failed
@@ -63,6 +64,7 @@ class RdsBroker:
     name = "rds"
     instance_fact = "instance_id"
     binding_fact = "username"
+    account_fact = ACCOUNT_ID
 
     def __init__(
         self,
@@ -76,6 +78,9 @@ class RdsBroker:
         self._offerings = offerings
         self._region = settings.region
         self._cloud = cloud
+        self._account = Account(
+            cloud, instance_fact=self.instance_fact, binding_fact=self.binding_fact
+        )
         calls = RdsCalls(cloud)
         self._listings = Listings(
             calls, (OWNER_TAG, settings.name), fresh_seconds=settings.poll_interval / 2
@@ -135,16 +140,17 @@ class RdsBroker:
 
     def _do(self, work: Work, step: Callable[[Work], Step]) -> Step:
         """Do a step, unless the instance is out of reach, and end what nobody but a person can."""
-        elsewhere = self._elsewhere(work)
-        if elsewhere is not None:
-            return elsewhere
-        try:
-            return step(work)
-        except CloudError as error:
-            end = self._second_look.end(work, error)
-            if end is None:
-                raise
-            return end
+
+        def guarded(work: Work) -> Step:
+            try:
+                return step(work)
+            except CloudError as error:
+                end = self._second_look.end(work, error)
+                if end is None:
+                    raise
+                return end
+
+        return self._elsewhere(work) or self._account.guarded(work, guarded)
 
     def _elsewhere(self, work: Work) -> Failed | None:
         """Return the end of an operation on an instance of another region.
@@ -192,16 +198,23 @@ class RdsBroker:
                     seen[work.operation_id] = {"left": status}
         return seen
 
+    def account(self) -> str:
+        """Return the id of the account of the cloud that the credentials belong to."""
+        return self._account.id()
+
     def inventory(self) -> Iterable[Found]:
         """List our instances and their accounts; about two calls for each instance."""
-        return self._inventory.found()
+        return self._account.inventory(self._inventory.found)
 
     def exists(self, resource: Json, *, of_binding: bool) -> bool:
         """Look at one instance, or at one account of it."""
+        self._inventory.check_region(resource)
+        self._account.check(resource)
         return self._inventory.exists(resource, of_binding=of_binding)
 
     def keep(self, found: Found) -> None:
         """Mark an instance as kept, in its tags."""
+        self._account.check(found.resource)
         self._inventory.keep(found)
 
     def share(self, replicas: int) -> None:

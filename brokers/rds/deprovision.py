@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from alibroker.brokers.alibabacloud.account import GONE
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.settings import CloudSettings
 from alibroker.brokers.api import InProgress, Step, Succeeded, Work
 from alibroker.brokers.rds.calls import Item, RdsCalls
 from alibroker.brokers.rds.marks import bought_for, seconds
 from alibroker.brokers.rds.second_look import SecondLook
-from alibroker.brokers.rds.status import CREATING, DELETING, GONE, RELEASED
+from alibroker.brokers.rds.status import CREATING, DELETING, RELEASED
 
 _SKEW: Final = 900.0  # seconds, as far as the clocks of broker and cloud can be apart
 

@@ -83,16 +83,24 @@ class RdsInventory:
             raise TryAgainError(str(error), after=error.after) from error
         return found
 
+    def check_region(self, resource: Json) -> None:
+        """Let nothing be asked about an instance of another region.
+
+        Raises:
+            TryAgainError: It is one; here it would seem to be missing.
+        """
+        region = str(resource.get("region") or self._settings.region)
+        if region != self._settings.region:
+            name = resource["instance_id"]
+            raise TryAgainError(f"{name} is in {region}, not in {self._settings.region}")
+
     def exists(self, resource: Json, *, of_binding: bool) -> bool:
         """Tell whether there is an instance, or an account of it, that is not being deleted.
 
         Raises:
-            TryAgainError: The call failed, whatever the reason, or it is in another region.
+            TryAgainError: The call failed, whatever the reason.
         """
         name = str(resource["instance_id"])
-        region = str(resource.get("region") or self._settings.region)
-        if region != self._settings.region:
-            raise TryAgainError(f"{name} is in {region}, not in {self._settings.region}")
         try:
             item = self._ask(lambda: self._calls.instance(name))
             if item is None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from alibroker.brokers.alibabacloud.account import GONE
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.naming import tags
 from alibroker.brokers.alibabacloud.settings import CloudSettings
@@ -18,7 +19,7 @@ from alibroker.brokers.rds.facts import facts_of
 from alibroker.brokers.rds.marks import bought_for, description
 from alibroker.brokers.rds.networks import Networks, PlacementError, open_places
 from alibroker.brokers.rds.order import Order, order_fault, order_of
-from alibroker.brokers.rds.status import CREATING, DELETING_STATUSES, GONE, RUNNING
+from alibroker.brokers.rds.status import CREATING, DELETING_STATUSES, RUNNING
 from alibroker.brokers.rds.switches import Switching, to_turn
 
 _PLACE: Final = ("vpc_id", "vswitch_id", "zone_id", "network_type")

@@ -13,6 +13,3 @@ STOPPED: Final = "Stopped"
 DELETING: Final = "Deleting"
 RELEASED: Final = "Released"
 DELETING_STATUSES: Final = frozenset({DELETING, RELEASED})
-
-GONE: Final = "gone"
-"""Name of the fact that a deprovision has ended well."""

@@ -126,6 +126,53 @@ def test_what_cannot_be_looked_for_is_not_missing(
         assert "The cloud is away." in finding.description
 
 
+@pytest.mark.parametrize("orphans", Orphans)
+def test_what_another_account_shows_is_neither_missing_nor_an_orphan(
+    make_system: Any, drawer: Drawer, orphans: Orphans
+) -> None:
+    system = make_system(missing_age=0.001, orphans=orphans, orphan_age=0.0)
+    drawer.account = "first"
+    live(system, "one", "b1")
+    live(system, "two")
+    things, locks = dict(drawer.things), dict(drawer.locks)
+    drawer.account = "second"
+    drawer.things, drawer.locks = {"of-others": "t"}, {}
+    for _ in range(2):
+        findings = survey(system)
+        assert sorted((one.disagreement, one.name) for one in findings) == [
+            ("other account", "drawer-t"),
+            ("other account", "one"),
+            ("other account", "one/b1"),
+            ("other account", "two"),
+        ]
+        for one in findings:
+            assert "first" in one.description
+            assert "second" in one.description
+    stranger = next(one for one in findings if one.found)
+    for how in (Settlement.DELETE, Settlement.ADOPT):
+        assert settle(system, stranger, how).verdict is Verdict.UNSUPPORTED
+    assert drawer.things == {"of-others": "t"}
+    assert ("deprovision", "of-others") not in drawer.calls
+    drawer.account = "first"
+    drawer.things, drawer.locks = things, locks
+    assert what(system) == []
+
+
+def test_where_the_account_is_not_known_nothing_is_found(
+    make_system: Any, drawer: Drawer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = make_system(missing_age=0.001)
+    live(system, "one")
+    drawer.things.clear()
+
+    def away() -> str:
+        raise TryAgainError("Nobody knows whose these keys are.")
+
+    monkeypatch.setattr(system.catalog.plugins[0].broker, "account", away)
+    assert what(system) == []
+    assert "whose" in system.surveys.report.failures["drawer"]
+
+
 def test_where_all_seems_to_be_missing_nothing_is() -> None:
     def finding(number: int) -> Finding:
         return Finding(

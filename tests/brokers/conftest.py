@@ -156,6 +156,16 @@ def environment(sandbox: Sandbox) -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def other_key(sandbox: Sandbox) -> dict[str, str]:
+    """Return the settings that give a broker a key of the cloud's second account."""
+    found = sandbox.control("POST", "second-account")
+    return {
+        "ALIBABA_CLOUD_ACCESS_KEY_ID": found["access_key_id"],
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": found["access_key_secret"],
+    }
+
+
 Drive = Callable[..., Driver]
 Call = Callable[..., dict[str, Any]]
 

@@ -18,7 +18,6 @@ from alibroker.brokers.alibabacloud.credentials import (
     CredentialsError,
     CredentialsProvider,
 )
-from alibroker.brokers.alibabacloud.infrastructure import STS
 from alibroker.brokers.alibabacloud.rates import RateLimiter, parse_rates
 from alibroker.brokers.alibabacloud.sources import InstanceRole, find_credentials
 
@@ -41,7 +40,8 @@ def who(sandbox: Sandbox, provider: CredentialsProvider) -> str:
         credentials=provider,
         limiter=RateLimiter(parse_rates("")),
     )
-    identity: str = client.ask(STS, "GetCallerIdentity")["IdentityType"]
+    identity: str = client.caller_identity()["IdentityType"]
+    assert client.account() == sandbox.inventory["account"]["id"]
     client.close()
     return identity
 

@@ -15,7 +15,7 @@ from drawers import Drawer, DrawerBroker
 
 from alibroker.brokers import loading
 from alibroker.brokers.catalog import Catalog, CatalogError
-from alibroker.brokers.contract import Plugin
+from alibroker.brokers.contract import ContractError, Plugin, checked
 from alibroker.brokers.loading import PluginError, load_brokers
 
 SETTINGS = {
@@ -45,6 +45,20 @@ def test_brokers_of_one_process_share_a_connection() -> None:
     assert clouds[0]._cloud is clouds[1]._cloud
     assert clouds[0]._cloud is not clouds[2]._cloud
     close(first, second, other)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "fault"),
+    [("account_fact", "", "account_fact is no text"), ("account", None, "no method account")],
+)
+def test_a_plugin_that_half_says_in_which_account_it_works_is_refused(
+    attribute: str, value: Any, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = DrawerBroker(Drawer())
+    assert checked(broker).accounts is broker
+    monkeypatch.setattr(broker, attribute, value)
+    with pytest.raises(ContractError, match=fault):
+        checked(broker)
 
 
 def test_an_operator_chooses_what_is_loaded() -> None:

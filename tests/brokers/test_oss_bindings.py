@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import oss2
 import pytest
 
-from alibroker.brokers.api import InProgress, Succeeded
+from alibroker.brokers.api import Accounts, InProgress, Succeeded
 from alibroker.brokers.driver import Driver
 
 if TYPE_CHECKING:
@@ -272,6 +272,9 @@ def test_a_binding_says_where_the_bucket_is(driver: Driver, sandbox: Sandbox) ->
 def test_the_cloud_is_called_rarely(oss: Drive, sandbox: Sandbox) -> None:
     sandbox.settings(time_scale=0.0)
     driver = oss()
+    assert isinstance(driver.broker, Accounts)
+    driver.broker.account()  # which is asked once
+    sandbox.control("DELETE", "counters")
     counts = {}
 
     def count(name: str) -> None:

@@ -257,7 +257,8 @@ def test_a_user_whose_rights_are_unknown_is_not_bound_anew(oss: Drive, sandbox: 
     (found,) = inventory(driver)["RAM user"]
     assert (found.instance_id, found.binding_id) == ("i", "b")
     assert found.parameters == {}
-    assert found.resource == {"user": user.name, "bound": True}
+    account = driver.resource("i")["account_id"]
+    assert found.resource == {"user": user.name, "bound": True, "account_id": account}
     adopt(driver, found)
     operation = driver.run([Operation(OperationKind.BIND, "i", "b")])[0]
     assert isinstance(operation.end, Failed)

@@ -76,6 +76,7 @@ def test_what_the_documents_allow_is_all_that_is_needed(
     }
     owner.clean()
     assert sandbox.inventory == before
+    assert f"account {before['account']['id']}, acs:ram:" in found["credentials"].detail
     tried = {f"rds:{probe.action}" for probes in FEATURES.values() for probe in probes}
     others = {"rds:CreateDBInstance", "rds:DescribeDBInstances"}
     assert tried | others == {one for one in of_rds() if one.startswith("rds:")}

@@ -72,6 +72,7 @@ def test_an_instance_is_found_with_the_facts_of_its_record(rds: Drive, sandbox: 
     assert found.created_at > 1.6e9
     assert not found.kept
     assert found.resource == {
+        "account_id": sandbox.inventory["account"]["id"],
         "instance_id": database["id"],
         "region": "cn-hangzhou",
         "engine": "MySQL",
@@ -97,6 +98,7 @@ def test_an_account_is_found_with_its_binding(rds: Drive) -> None:
     assert found.name == f"{instance.name}/{credentials['username']}"
     assert (found.instance_id, found.binding_id, found.plan_id) == ("i", "b", SMALL)
     assert found.resource == {
+        "account_id": instance.resource["account_id"],
         "instance_id": instance.name,
         "username": credentials["username"],
         "database": "shop",

@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import oss2
 import pytest
 import requests
 from aliyunsdkcore.acs_exception.exceptions import ClientException
@@ -76,6 +77,42 @@ def test_everything_survives_a_kill(
         return bool(items) and items[0]["DBInstanceStatus"] == "Running"
 
     eventually(running)
+
+
+def test_a_second_account_has_all_of_its_own_but_the_names_of_buckets(
+    start: Callable[..., Any], as_caller: Any
+) -> None:
+    sandbox = start("--time-scale", "0")
+    owner = sandbox.owner
+    opened = sandbox.control("POST", "second-account")
+    assert sandbox.control("POST", "second-account") == opened, "it is opened once"
+    other = as_caller(sandbox.url, opened["access_key_id"], opened["access_key_secret"])
+    accounts = {one.call("sts", "GetCallerIdentity")["AccountId"] for one in (owner, other)}
+    assert accounts == {sandbox.control("GET", "inventory")["account"]["id"], opened["id"]}
+    here = {"DBInstanceId": owner.create_instance()}
+    assert other.refusal("rds", "DeleteDBInstance", **here) == "InvalidDBInstanceId.NotFound"
+    for one in (owner, other):
+        one.call("ram", "CreateUser", UserName="same-name")
+    for first, second in ((owner, other), (other, owner)):
+        first.bucket("one-name").create_bucket()
+        with pytest.raises(oss2.exceptions.ServerError) as refused:
+            second.bucket("one-name").create_bucket()
+        assert refused.value.code == "BucketAlreadyExists"
+        with pytest.raises(oss2.exceptions.AccessDenied):
+            second.bucket("one-name").delete_bucket()
+        first.bucket("one-name").delete_bucket()
+    other.bucket("images").get_bucket_info()
+    other.bucket("others").create_bucket()
+
+    sandbox.kill_and_restart()
+
+    assert other.call("sts", "GetCallerIdentity")["AccountId"] == opened["id"]
+    (user,) = sandbox.control("GET", "second-account")["ram"]["users"]
+    assert user["name"] == "same-name"
+    with pytest.raises(oss2.exceptions.AccessDenied):
+        owner.bucket("others").get_bucket_info()
+    sandbox.control("POST", "foreign-buckets", {"name": "given"})
+    assert other.bucket("given").get_bucket_info().owner.id == opened["id"]
 
 
 def test_a_kill_amid_writes_loses_nothing_that_was_answered(start: Callable[..., Any]) -> None:

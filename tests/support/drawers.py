@@ -40,6 +40,7 @@ class Drawer:
         self.strays: list[Found] = []
         self.unmarked: set[str] = set()
         self.away = ""
+        self.account = ""
         self.sizes: dict[str, tuple[str, int | None]] = {}
         self.looks = 0
         self.calls: list[tuple[str, str]] = []
@@ -53,6 +54,7 @@ class DrawerBroker:
     name = "drawer"
     instance_fact = "token"
     binding_fact = "lock"
+    account_fact = "account"
 
     def __init__(self, drawer: Drawer) -> None:
         self.drawer = drawer
@@ -131,7 +133,8 @@ class DrawerBroker:
         self._note(work)
         if "token" not in work.resource:
             token = work.parameters.get("token", work.operation_id)
-            return InProgress(description="Planned.", resource={"token": token})
+            of = {"account": self.drawer.account} if self.drawer.account else {}
+            return InProgress(description="Planned.", resource={"token": token, **of})
         self.drawer.things.setdefault(work.instance_id, work.resource["token"])
         self.drawer.hold.wait(20)
         if work.parameters.get("busy", 0) > len(self._calls_of(work)) - 2:
@@ -197,6 +200,11 @@ class DrawerBroker:
             for work in works
             if work.now - work.started_at >= work.parameters.get("slow", 0)
         }
+
+    def account(self) -> str:
+        if self.drawer.away:
+            raise TryAgainError(self.drawer.away)
+        return self.drawer.account
 
     def inventory(self) -> Iterator[Found]:
         if self.drawer.away:
