@@ -24,7 +24,8 @@ every change moves; `Event.version` of that key also shows a gap, as it counts b
 `close`:
 - EtcdCompactedError: the events were no longer kept; load afresh;
 - ReplyTooLargeError: too much has happened to be taken in one message; load afresh;
-- EtcdRejectedError: etcd has refused or cancelled it, thrice in a row;
+- EtcdRejectedError: etcd has refused or cancelled it, thrice in a row, or is not yet at the
+  revision before it, so that it was set back;
 - EtcdUnavailableError: the client is closed;
 - anything else: what `on_events` has raised.
 
@@ -154,9 +155,15 @@ class Watch:
                 self._on_broken(error)
 
     def _follow(self) -> None:
-        # This finds a server that answers, and gets a new token if the old one is forgotten.
-        request = RangeRequest(key=self._prefix.encode(), keys_only=True)
-        self._connection.call(_RANGE, request, timeout=_PATIENCE, changes=False)
+        # This finds a server that answers, and gets a new token if the old one is forgotten. As it
+        # reads the past, what follows is kept: releases of etcd before 3.4.36 and 3.5.18 otherwise
+        # let a watch begin at the revision of a compaction, and leave out what was deleted in it.
+        key = self._prefix.encode()
+        request = RangeRequest(key=key, keys_only=True, revision=self._revision)
+        try:
+            self._connection.call(_RANGE, request, timeout=_PATIENCE, changes=False)
+        except EtcdCompactedError as error:
+            raise self._compacted("") from error
         stream = self._connection.stream(_WATCH, self._request(), timeout=_PATIENCE)
         with self._lock:
             self._stream = stream
@@ -182,10 +189,7 @@ class Watch:
 
     def _take(self, reply: Any) -> None:
         if reply.compact_revision:
-            raise EtcdCompactedError(
-                f"etcd no longer keeps what happened to {self._prefix} from revision "
-                f"{self._revision + 1} on; it was compacted up to {reply.compact_revision}"
-            )
+            raise self._compacted(f"; it was compacted up to {reply.compact_revision}")
         if reply.canceled:
             reason = f"etcd does not let {self._prefix} be watched: {reply.cancel_reason}"
             self._cancellations += 1
@@ -199,6 +203,12 @@ class Watch:
             if revision > self._revision and not self._closing.is_set():
                 self._on_events(revision, [_event(event) for event in events])
                 self._revision = revision
+
+    def _compacted(self, how_far: str) -> EtcdCompactedError:
+        return EtcdCompactedError(
+            f"etcd no longer keeps what happened to {self._prefix} from revision "
+            f"{self._revision + 1} on{how_far}"
+        )
 
 
 _REVISION: Final = attrgetter("kv.mod_revision")

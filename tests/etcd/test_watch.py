@@ -163,22 +163,43 @@ def test_silence_is_seen_by_the_revision_and_ended_by_a_restart(
     assert seen.errors == []
 
 
+@pytest.mark.parametrize("behind", [1, 0], ids=["what was compacted", "the compaction itself"])
 def test_events_that_are_no_longer_kept_end_it(
-    client: Etcd, seen: Seen, eventually: Eventually
+    client: Etcd, seen: Seen, eventually: Eventually, behind: int
 ) -> None:
-    put(client, "/a/1")
-    last = put(client, "/a/2")
+    first = put(client, "/a/1")
+    assert isinstance(client.commit([Entry("/a/1", None, first)], timeout=5)[0], Committed)
+    deleted = client.ping(timeout=5)
     compact = attrgetter("kv.Compact")
-    request = CompactionRequest(revision=last)
+    request = CompactionRequest(revision=deleted)
     client._connection.call(compact, request, timeout=5, changes=False)
-    watch = seen.follow(client, "/a/", 2)
+    watch = seen.follow(client, "/a/", deleted - behind)
     watch.open()
     eventually(lambda: bool(seen.errors))
     watch.close()
     (error,) = seen.errors
     assert isinstance(error, EtcdCompactedError)
-    assert f"compacted up to {last}" in str(error)
+    assert f"from revision {deleted - behind} on" in str(error)
     assert seen.batches == []
+
+
+def test_a_compaction_between_the_look_and_the_watch_is_told(
+    etcd: Etcd, prefix: str, seen: Seen
+) -> None:
+    watch = seen.follow(etcd, prefix, 5)
+    with pytest.raises(EtcdCompactedError, match="from revision 5 on; it was compacted up to 9"):
+        watch._take(WatchResponse(canceled=True, compact_revision=9))
+
+
+def test_a_store_that_was_set_back_ends_it(
+    etcd: Etcd, prefix: str, seen: Seen, eventually: Eventually
+) -> None:
+    watch = seen.follow(etcd, prefix, etcd.ping(timeout=5) + 1000)
+    watch.open()
+    eventually(lambda: bool(seen.errors))
+    watch.close()
+    assert isinstance(seen.errors[0], EtcdRejectedError)
+    assert "future revision" in str(seen.errors[0])
 
 
 def test_a_callback_that_fails_ends_it_with_its_own_error(
