@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import collections
 import logging
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 
 from msgspec.structs import replace
@@ -17,6 +16,7 @@ from alibroker.actors.messages import Settle, Settled, Settlement, TakeSurvey, T
 from alibroker.actors.orphans import OrphanActions
 from alibroker.actors.quarantine import not_now
 from alibroker.actors.settings import EngineSettings, Orphans
+from alibroker.actors.surveys import Surveys
 from alibroker.brokers.api import Found, Inventory, TryAgainError
 from alibroker.brokers.catalog import Catalog
 from alibroker.brokers.contract import ContractError, Plugin, checked_found, contained
@@ -32,18 +32,6 @@ MOST_FOUND = 1_000_000
 """Things in an inventory; one that holds more has no end."""
 FIRST_SURVEY = 300.0
 """Seconds after the start until the first survey on schedule, at the most."""
-
-
-class Surveys:
-    """The last survey as everybody may read it; the surveyor alone writes it."""
-
-    def __init__(self, is_ours: Callable[[], bool]) -> None:
-        """Take what says whether it is for this replica to take them."""
-        self.is_ours = is_ours
-        self.report = SurveyReport()
-        self.running = False
-        self.stopping = threading.Event()
-        """Set by whoever wants a survey that is being taken to be broken off."""
 
 
 class Surveyor(Actor):
@@ -99,10 +87,11 @@ class Surveyor(Actor):
 
     def _survey(self) -> None:
         self._surveys.running = True
+        self._surveys.refresh()
         report = self._report()
         if self.abandoned:
             return
-        self._surveys.report = report
+        self._surveys.keep(report)
         self._surveys.running = False
         self._next = time.monotonic() + self._settings.survey_interval
         if any(one.disagreement is Disagreement.UNSEEN for one in report.findings):
@@ -213,6 +202,7 @@ class Surveyor(Actor):
 
     def _settle(self, settle: Settle) -> None:
         identity = settle.finding_id
+        self._surveys.refresh()
         findings = self._surveys.report.findings
         finding = next((one for one in findings if one.id == identity), None)
         self._orphans.settle(settle, finding, lambda: self.address.tell(Settled(identity)))
@@ -225,7 +215,7 @@ class Surveyor(Actor):
     def _drop(self, finding_id: str) -> None:
         report = self._surveys.report
         left = tuple(one for one in report.findings if one.id != finding_id)
-        self._surveys.report = replace(report, findings=left)
+        self._surveys.keep(replace(report, findings=left))
 
     def _delete_old(self, report: SurveyReport) -> None:
         """Delete orphans that have been seen long enough, unless it looks as if records are lost.

@@ -37,7 +37,8 @@ from alibroker.actors.repository import Repository
 from alibroker.actors.settings import EngineSettings
 from alibroker.actors.storage import Storage
 from alibroker.actors.supervisor import Child, Supervisor, report_lost, resume
-from alibroker.actors.surveyor import Surveyor, Surveys
+from alibroker.actors.surveyor import Surveyor
+from alibroker.actors.surveys import Surveys
 from alibroker.actors.ticker import Ticker
 from alibroker.actors.worker import Worker
 from alibroker.brokers.api import NOTHING, Broker, Json, TryAgainError
@@ -90,9 +91,11 @@ class BrokerSystem:
     ) -> None:
         self.catalog = Catalog(_plugins(brokers), not_loaded)
         self.view = View()
-        self.surveys = Surveys(lambda: self.replica.is_chosen("survey"))
-        """What the last comparison of the cloud with the records found."""
         self.settings = settings or EngineSettings()
+        self.surveys = Surveys(
+            etcd, sealer, self.settings.store_timeout, lambda: self.replica.is_chosen("survey")
+        )
+        """What the last comparison of the cloud with the records found."""
         self.gave_up = ""
         """Why the system has given up; empty while it has not."""
         self._etcd = etcd

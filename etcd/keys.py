@@ -19,6 +19,8 @@ CLAIMS: Final = ROOT + "claims/"
 """Keys whose revisions say when something in the cloud was last claimed."""
 FENCES: Final = ROOT + "fences/"
 """One key per broker process that has had to repeat a call; goes with its lease."""
+SURVEY: Final = ROOT + "survey"
+"""What the last survey found, sealed."""
 SEAL: Final = ROOT + "seal"
 """Sealed with the broker's key, so that another one is noticed before anything is read with it."""
 

@@ -41,6 +41,7 @@ class SurveyResource:
     async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Fetch what the last survey found."""
         surveys = self._system.surveys
+        await asyncio.to_thread(surveys.refresh)
         report = surveys.report
         send(
             resp,

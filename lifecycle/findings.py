@@ -58,7 +58,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     found: Found | None = None
     """What was seen in the cloud; None if nothing was."""
     since: float
-    """Unix time in seconds of the first survey of this process that had it or the like."""
+    """Unix time in seconds of the first survey that had it or the like."""
 
     @property
     def kind(self) -> str:

@@ -12,6 +12,7 @@ from commands import ask, common, ended, provision
 from drawers import Drawer, DrawerBroker
 from waiting import eventually
 
+from alibroker.actors.messages import Settlement
 from alibroker.actors.system import BrokerSystem
 from alibroker.etcd import keys
 from alibroker.etcd.client import Entry, Etcd
@@ -204,6 +205,39 @@ def test_nothing_in_the_cloud_gets_two_records(
     for number in range(10):
         states = [ended(up_to_date(other), f"{letter}{number}").operation.state for letter in "ab"]
         assert sorted(states) == ["failed", "succeeded"]
+
+
+def test_what_one_has_surveyed_is_seen_and_settled_by_way_of_another(
+    make_replica: MakeReplica, drawer: Drawer
+) -> None:
+    drawer.things["lost"] = "t"
+    one, other = make_replica(), make_replica()
+    one.survey()
+    eventually(lambda: one.surveys.report.taken_at and not one.surveys.running)
+    other.surveys.refresh()
+    (finding,) = other.surveys.report.findings
+    assert finding == one.surveys.report.findings[0]
+
+    settled = other.settle(finding.id, Settlement.KEEP).result(timeout=20)
+
+    assert settled.verdict is Verdict.DONE
+    eventually(lambda: other.surveys.report.findings == ())
+    one.surveys.refresh()
+    assert one.surveys.report.findings == ()
+
+
+def test_a_finding_is_as_old_as_it_is_whoever_has_ended_since(
+    make_replica: MakeReplica, drawer: Drawer
+) -> None:
+    drawer.things["lost"] = "t"
+    since = []
+    for _ in range(2):
+        system = make_replica()
+        system.survey()
+        eventually(lambda: system.surveys.report.taken_at and not system.surveys.running)  # noqa: B023
+        since.append(system.surveys.report.findings[0].since)
+        system.stop()
+    assert since[0] == since[1]
 
 
 def test_plugins_are_told_how_many_share_the_limits_of_the_cloud(
