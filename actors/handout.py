@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from alibroker.actors.actor import Address
 from alibroker.actors.messages import Reset, StepDue, Wait
 from alibroker.brokers.catalog import Catalog
+from alibroker.lifecycle import progress
 from alibroker.lifecycle.records import Record
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Handout:
         service = self._catalog.service(record.service_id)
         if service is None:
             log.error("%s: no plugin offers service %s", record.key, record.service_id)
-        elif operation.due_at <= time.time():
+        elif not (pause := progress.due_in(operation, now := time.time())):
             due = StepDue(record.key, operation.id, operation.step, service.broker)
             self._dispatcher.tell(due)
         else:
@@ -56,7 +57,7 @@ class Handout:
                     record.key,
                     operation.id,
                     operation.step,
-                    due_at=operation.due_at,
+                    due_at=now + pause,
                     interval=operation.poll_after,
                     observe=operation.poll_after > 0,
                 )

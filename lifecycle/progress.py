@@ -120,6 +120,20 @@ def next_deadline(operation: Operation) -> float:
     return operation.deadline
 
 
+def due_in(operation: Operation, now: float) -> float:
+    """Return the seconds until the next step is due, 0 if it is.
+
+    Never more than can have been meant: by the clock of whoever wrote it, the time may have been
+    another.
+    """
+    longest = operation.poll_after
+    if operation.tries:
+        longest = MAX_BACK_OFF
+    elif operation.chain > FREE_CHAIN:
+        longest = CHAIN_PAUSE
+    return min(max(0.0, operation.due_at - now), longest)
+
+
 def expire(record: R, now: float) -> R | None:
     """End what has taken too long: a creation is undone first. None if there is time left.
 

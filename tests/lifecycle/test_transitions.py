@@ -183,6 +183,19 @@ def test_tries_wait_longer_and_longer_and_as_long_as_the_cloud_says(creating: In
     assert advanced(record, InProgress(description="on")).operation.tries == 0
 
 
+def test_whoever_goes_on_waits_no_longer_than_was_meant_by_another_clock(
+    creating: Instance,
+) -> None:
+    """As when a replica takes over whose clock is an hour behind."""
+    looked_at = advanced(creating, InProgress(description="waits", poll_after=7.0))
+    failed = advanced(creating, Again("Busy."))
+    for record, longest in ((creating, 0.0), (looked_at, 7.0), (failed, progress.MAX_BACK_OFF)):
+        due_at = record.operation.due_at
+        assert progress.due_in(record.operation, due_at - 3_600) == longest
+        assert progress.due_in(record.operation, due_at + 1) == 0.0
+    assert progress.due_in(failed.operation, NOW) == failed.operation.due_at - NOW
+
+
 def test_a_request_without_an_answer_is_remembered_until_the_thing_is_gone(
     creating: Instance,
 ) -> None:
