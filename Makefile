@@ -59,7 +59,8 @@ test: $(DEVELOP) fit-etcd databases  ## run all tests
 	$(BIN)/pytest -m "not soak" -n auto --durations=10
 
 crashes: $(DEVELOP) fit-etcd  ## crash everything 200 times while it works, and audit what came of it
-	SANDBOX_DATA_PLANES=off $(BIN)/pytest -q -s -m "not soak" tests/faults/test_laboratory.py
+	SANDBOX_DATA_PLANES=off $(BIN)/pytest -q -s -m "not soak" tests/faults/test_laboratory.py \
+		tests/faults/test_replica_laboratory.py
 
 soak: $(DEVELOP) fit-etcd databases  ## run the long tests
 	$(BIN)/pytest -m soak --durations=10

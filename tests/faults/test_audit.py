@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from audit import audit, stored_records
+from fate import Fate
 from history import Asked, Request, Told
 from laboratory import Laboratory, Life
 from owner import Owner
@@ -29,7 +30,7 @@ ALL = ("provision", "bind", "unbind", "deprovision")
 def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     world = World(tmp_path_factory.mktemp("world"))
     try:
-        yield Laboratory(world, seed=0)
+        yield Laboratory(Fate(world, 0))
     finally:
         world.stop()
 
@@ -167,7 +168,7 @@ def test_a_database_password_that_was_changed(
             if os.environ.get("CI") == "true":
                 pytest.fail("no database server is installed: run `make databases`")
             pytest.skip("no database server is installed")
-        laboratory = Laboratory(world, seed=0)
+        laboratory = Laboratory(Fate(world, 0))
         life = Life(0, "rds", ("provision", "bind"), RDS["plan_id"])
         laboratory.lives.append(life)
         laboratory.walk(life)

@@ -65,8 +65,9 @@ def audit(laboratory: Laboratory) -> Audit:
     findings += _stored_and_cloud(lives, records, cloud)
     findings += _credentials(world, lives, records, cloud)
     findings += map(str, check(laboratory.history))
-    log = (world.directory / "broker.log").read_text(errors="replace")
-    findings += [f"the log tells of a defect: {line}" for line in DEFECT.findall(log)]
+    for path in world.logs:
+        log = path.read_text(errors="replace")
+        findings += [f"the log tells of a defect: {line}" for line in DEFECT.findall(log)]
     return Audit(findings, _figures(laboratory, records, cloud))
 
 

@@ -21,6 +21,9 @@ from relay import Relay
 from relayed_world import RelayedWorld
 from world import World
 
+Chance = tuple[str, int, Callable[[], Any]]
+"""What may happen: its name, how likely it is, and what does it."""
+
 HANG = 45
 """Seconds; the broker waits 10 for an answer to a read and 20 for one to a write."""
 
@@ -30,12 +33,18 @@ class Fate:
 
     def __init__(self, world: World, seed: int) -> None:
         self.world = world
+        self.seed = seed
         self.crashes: collections.Counter[str] = collections.Counter()
         self.faults: collections.Counter[str] = collections.Counter()
         self._crash_chance = random.Random(seed)  # noqa: S311 - not a secret
         self._weather_chance = random.Random(seed + 1)  # noqa: S311 - not a secret
         self._start_seconds = 0.0
-        self._victims: list[tuple[str, int, Callable[[], Any]]] = [
+        self._victims = self._all_crashes()
+        self._storms = self._all_weather()
+
+    def _all_crashes(self) -> list[Chance]:
+        world = self.world
+        return [
             ("worker killed", 65, world.kill_worker),
             ("broker and etcd killed", 5, world.kill_all_of_broker),
             ("cloud killed", 10, world.kill_sandbox),
@@ -43,22 +52,36 @@ class Fate:
             ("etcd killed", 8, lambda: world.etcd().kill()),
             ("etcd paused", 7, lambda: self._pause(world.etcd())),
         ]
-        self._storms: list[tuple[str, int, Callable[[], None]]] = [
+
+    def _all_weather(self) -> list[Chance]:
+        return [*self._weather_of_cloud(), *self._weather_of_etcd()]
+
+    def _weather_of_cloud(self) -> list[Chance]:
+        return [
             ("answers of the cloud lost", 20, self._lose_cloud_answers),
             ("the cloud asks for fewer calls", 10, self._throttle),
             ("the cloud hangs", 3, self._hang),
             ("the cloud is slow", 5, self._slow_cloud),
         ]
-        if isinstance(world, RelayedWorld):
-            relay = world.relay
-            self._storms += [
-                ("answers of etcd lost", 30, lambda: self._lose_etcd_answers(relay)),
-                ("connections to etcd reset", 10, lambda: self._reset(relay)),
-                ("etcd is slow", 8, lambda: self._slow_etcd(relay)),
-                ("etcd refuses connections", 6, lambda: self._refuse(relay)),
-                ("etcd is silent", 6, lambda: self._stall(relay)),
-                ("connections to etcd dead", 3, relay.drop_silently),
-            ]
+
+    def _weather_of_etcd(self) -> list[Chance]:
+        if not self._relays():
+            return []
+        return [
+            ("answers of etcd lost", 30, lambda: self._lose_etcd_answers(self._relay())),
+            ("connections to etcd reset", 10, lambda: self._reset(self._relay())),
+            ("etcd is slow", 8, lambda: self._slow_etcd(self._relay())),
+            ("etcd refuses connections", 6, lambda: self._refuse(self._relay())),
+            ("etcd is silent", 6, lambda: self._stall(self._relay())),
+            ("connections to etcd dead", 3, lambda: self._relay().drop_silently()),
+        ]
+
+    def _relays(self) -> list[Relay]:
+        """Return all ways from brokers to etcd that can be hurt."""
+        return [self.world.relay] if isinstance(self.world, RelayedWorld) else []
+
+    def _relay(self) -> Relay:
+        return self._weather_chance.choice(self._relays())
 
     # -- crashes --------------------------------------------------------------------------------
 
@@ -101,8 +124,8 @@ class Fate:
 
     def calm(self) -> None:
         """Take back every fault."""
-        if isinstance(self.world, RelayedWorld):
-            self.world.relay.heal()
+        for relay in self._relays():
+            relay.heal()
         self.world.sandbox.control("DELETE", "faults")
 
     def _last(self, least: float, most: float) -> None:

@@ -23,7 +23,7 @@ import requests
 from fate import Fate
 from history import History
 from waiting import eventually
-from world import OSS, RDS, World
+from world import OSS, RDS
 
 LARGE = "rds-edc2badc-d93b-4d9c-9d8e-da2f1c8c3e1d"
 """The plan that databases are moved to."""
@@ -104,18 +104,17 @@ class Laboratory:
     """Drives lives in one world.
 
     Args:
-        world: broker, etcd and cloud.
-        seed: what all choices follow from.
+        fate: what hurts the world; from its seed all choices follow.
         say: told a line now and then while it runs.
     """
 
-    def __init__(self, world: World, seed: int, say: Callable[[str], None] = print) -> None:
-        self.world = world
-        self.seed = seed
-        self.fate = Fate(world, seed)
-        self.history = world.history = History()
+    def __init__(self, fate: Fate, say: Callable[[str], None] = print) -> None:
+        self.world = fate.world
+        self.fate = fate
+        self.seed = fate.seed
+        self.history = self.world.history = History()
         self.lives: list[Life] = []
-        self._chance = random.Random(seed + 2)  # noqa: S311 - not a secret
+        self._chance = random.Random(self.seed + 2)  # noqa: S311 - not a secret
         self._say = say
         self._begin = threading.Lock()
         self._over = threading.Event()

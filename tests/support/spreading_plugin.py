@@ -20,6 +20,7 @@ MOST = 16
 
 LONGEST = {
     "faults/test_laboratory.py": 2,
+    "faults/test_replica_laboratory.py": 1,
     "system/test_bad_plugins.py": 1,
     "system/test_crashes.py": 5,
     "system/test_rds_databases.py": 1,

@@ -70,7 +70,7 @@ class World:
         self.session.headers["X-Broker-API-Version"] = "2.17"
         self.session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
         try:
-            self.broker = self._start_broker()
+            self._start_broker()
         except BaseException:
             self.sandbox.process.stop()
             self.log.close()
@@ -80,10 +80,27 @@ class World:
         options = ("--time-scale", "0.002", "--instance-quota", "100000")
         return Sandbox(self.directory / "sandbox", key=KEY, port=self.sandbox_port, options=options)
 
-    def _start_broker(self) -> Broker:
-        broker = Broker(self.settings, stderr=self.log)
-        broker.wait_until_ready()
-        return broker
+    def _start_broker(self) -> None:
+        self.broker = Broker(self.settings, stderr=self.log)
+        self.broker.wait_until_ready()
+
+    def _stop_broker(self) -> None:
+        self.broker.process.stop()
+
+    @property
+    def url(self) -> str:
+        """Where the platform reaches the broker."""
+        return self.broker.url
+
+    @property
+    def operator_url(self) -> str:
+        """Where its operator does."""
+        return self.broker.url
+
+    @property
+    def logs(self) -> list[Path]:
+        """What the broker writes its log to."""
+        return [self.directory / "broker.log"]
 
     # -- as a platform -------------------------------------------------------------------------
 
@@ -110,7 +127,7 @@ class World:
         """
 
         def send() -> requests.Response:
-            url = self.broker.url + path
+            url = self.url + path
             return self.session.request(method, url, json=body, params=query, timeout=60)
 
         if self.history is None:
@@ -164,7 +181,7 @@ class World:
 
     def survey(self) -> list[dict[str, Any]]:
         """Have the broker itself compare the cloud with its records; returns what it found."""
-        url = f"{self.broker.url}/operator/survey"
+        url = f"{self.operator_url}/operator/survey"
         asked_at = requests.post(url, json={}, auth=OPERATOR, timeout=30).json()["asked_at"]
 
         def taken() -> list[dict[str, Any]]:
@@ -245,7 +262,7 @@ class World:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
         self.broker.process.wait()
-        self.broker = self._start_broker()
+        self._start_broker()
 
     def kill_sandbox(self) -> None:
         """SIGKILL the sandbox and start it anew on the same data and port."""
@@ -254,7 +271,7 @@ class World:
 
     def stop(self) -> None:
         """Stop all."""
-        self.broker.process.stop()
+        self._stop_broker()
         self.sandbox.process.stop()
         self.session.close()
         self.log.close()
