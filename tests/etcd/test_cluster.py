@@ -93,7 +93,7 @@ def test_a_lost_leader_stalls_the_client_little_longer_than_etcd_itself(
             probe.join()
     assert isinstance(outcome, Committed)
     # It is a third of a second at most, where nothing else is slow.
-    assert ended - probe.at < 1.0
+    assert ended - probe.at < 1.3
 
 
 @DIES_OR_HANGS
@@ -162,8 +162,12 @@ def test_a_leader_that_is_cut_off_prolongs_no_session_and_tells_no_watch(
             watch.open()
             eventually(lambda: watch.is_connected)
             cluster.cut_off(leader)
-            while session.is_valid():
-                assert majority.read([session.key], timeout=10) != [None]
+            valid = True
+            while valid:
+                # In this order, so that however slow this is the key was gone before.
+                there = majority.read([session.key], timeout=10) != [None]
+                valid = session.is_valid()
+                assert there or not valid
             (outcome,) = majority.commit([Entry("/a/1", b"1", 0)], timeout=10)
             assert isinstance(outcome, Committed)
             eventually(lambda: outcome.revision in seen)

@@ -239,7 +239,7 @@ def test_a_slow_callback_holds_up_nobody_else_and_misses_nothing(
     written = [put(etcd, f"{prefix}{number}", value=bytes(900_000)) for number in range(20)]
     assert begun.wait(20)
     assert revisions == []
-    assert etcd.ping(timeout=0.5) >= written[-1]
+    assert etcd.ping(timeout=5) >= written[-1]
     goes_on.set()
     eventually(lambda: watch.revision == written[-1])
     watch.close()
