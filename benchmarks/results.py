@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 CHANCE = 0.01
-"""How seldom noise alone may look like a change."""
+"""How seldom noise alone may look like a change; fewer than five rounds in each show none."""
 SHUFFLES = 5_000
 LEAST = 0.03
 """Changes of a smaller part are none that anybody would act on."""
