@@ -17,6 +17,7 @@ from alibroker.brokers.alibabacloud.preflight import (
     clock,
     identity,
     look,
+    patiently,
     permissions,
     reachable,
     refused,
@@ -96,11 +97,25 @@ class OssPreflight:
             detail="oss:PutBucket, ram:CreateUser, ram:CreatePolicy: only the first ones tell",
         )
         if self._role:
-            yield look(
-                "OSS: role of temporary keys",
-                self._assumed,
-                "set ALIBROKER_OSS_ROLE to a role that it may assume",
+            yield self._of_role()
+
+    def _of_role(self) -> Check:
+        """Tell whether temporary keys can be given; in another account they would open nothing."""
+        subject = "OSS: role of temporary keys"
+        try:
+            account = patiently(self._cloud.account)
+        except CloudError as error:
+            return refused(subject, error)
+        remedy = f"set ALIBROKER_OSS_ROLE to a role of account {account} that it may assume"
+        if account not in self._role.split(":"):
+            return Check(
+                subject=subject,
+                state=CheckState.FAILED,
+                detail=f"{self._role} is a role of another account than {account}, in which the "
+                "buckets are",
+                remedy=remedy,
             )
+        return look(subject, self._assumed, remedy)
 
     def _endpoints(self) -> Iterator[Check]:
         region = self._settings.region

@@ -118,6 +118,20 @@ def test_what_the_broker_can_do_without_is_a_warning(
     assert not wrong(found)
 
 
+def test_a_role_is_one_of_the_account_that_buckets_are_in(
+    environment: dict[str, str], sandbox: Sandbox
+) -> None:
+    mine = sandbox.inventory["account"]["id"]
+    other = sandbox.control("POST", "second-account")["id"]
+    subject = "OSS: role of temporary keys"
+    for account, name, why in ((other, "SandboxNodeRole", mine), (mine, "no", "AssumeRole")):
+        role = f"acs:ram::{account}:role/{name}"
+        found = checks(environment, "oss", ALIBROKER_OSS_ROLE=role)[subject]
+        assert found.state is CheckState.FAILED
+        assert why in found.detail
+        assert f"ALIBROKER_OSS_ROLE to a role of account {mine}" in found.remedy
+
+
 @pytest.mark.parametrize(
     ("changes", "subject", "remedy"),
     [
