@@ -396,6 +396,13 @@ class Etcd:
                 if unheard:
                     raise EtcdUnknownError(f"an answer was lost, and then: {error}") from error
                 raise
+            except EtcdRejectedError as error:
+                if "lease not found" not in str(error):
+                    raise
+                # The session has ended, so the guard fails; what came before that is still to tell.
+                fence.end()
+                unheard = True
+                continue
             in_doubt = in_doubt or answer.in_doubt
             if fence.held(answer.reply, operations):
                 return Answer(answer.reply, in_doubt)

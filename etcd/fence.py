@@ -35,14 +35,20 @@ class Fence:
         plain = transaction.request(entries, clock)
         compare = [unchanged(self._key, self._revision)]
         read = [RequestOp(request_range=RangeRequest(key=self._key))]
-        put = RequestOp(request_put=PutRequest(key=self._key, lease=self._lease))
-        moving = [*plain.success, put]
+        moving = list(plain.success)
+        if self._lease:
+            put = PutRequest(key=self._key, lease=self._lease)
+            moving.append(RequestOp(request_put=put))
         # Without a clock it is the put that etcd counts when it checks its quota.
         first = plain.success if clock else moving
         return (
             TxnRequest(compare=compare, success=first, failure=read),
             TxnRequest(compare=compare, success=moving, failure=read),
         )
+
+    def end(self) -> None:
+        """Take note that its lease has ended: it cannot be moved, and need not be any more."""
+        self._lease = 0
 
     def held(self, reply: Any, operations: int) -> bool:
         """Take in where the fence stands now; tell whether the batch was let through.

@@ -101,3 +101,17 @@ def test_a_fence_is_made_when_it_is_needed_and_goes_with_the_session(
     assert etcd.read([key], timeout=5) != [None]
     session.close(timeout=5)
     assert etcd.read([key], timeout=5) == [None]
+
+
+def test_after_the_sessions_end_it_is_told_what_came_before(etcd: Etcd, session: Session) -> None:
+    ours, never = creation(session, "ours"), creation(session, "never")
+    _, again = session.fence.requests([ours], "")
+    revision = send(etcd, again).header.revision
+    session.close(timeout=5)
+    clock = session.key + "/clock"
+    for in_doubt in (True, False):
+        done = etcd.write(
+            [ours, never], timeout=5, in_doubt=in_doubt, clock=clock, fence=session.fence
+        )
+        known = Committed(revision) if in_doubt else Lost(KeyValue(ours.key, b"1", revision))
+        assert done.outcomes == [known, Lost(None)]
