@@ -8,18 +8,20 @@ import contextlib
 import importlib
 import logging
 import logging.config
+import math
 import os
 import sys
 from typing import Any
 
 from alibroker.actors.settings import EngineSettings, SettingsError, read_settings
-from alibroker.etcd.embedded import EmbeddedEtcd, EmbeddedEtcdError
+from alibroker.etcd.embedded import FORMER_PATIENCE, EmbeddedEtcd, EmbeddedEtcdError
 from alibroker.http import precautions
 from alibroker.http.app import EMBEDDED_ENDPOINT, EMBEDDED_KEEPER
 from alibroker.http.connections import bound_connections
 from alibroker.http.ending import exit_worker
 from alibroker.http.logs import LOGGING
 from alibroker.http.settings import EdgeSettings
+from alibroker.http.siblings import Seat
 
 # Not through gunicorn's logconfig_dict: that turns on its access log, which costs half the speed.
 logging.config.dictConfig(LOGGING)
@@ -28,8 +30,6 @@ _log = logging.getLogger("alibroker")
 try:
     _edge = read_settings(EdgeSettings, os.environ)
     _engine = read_settings(EngineSettings, os.environ)
-    _edge.users()
-    _edge.operators()
 except SettingsError as ex:
     sys.exit(f"alibroker does not start: {ex}")
 
@@ -44,7 +44,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY") or 1)
 # Seconds in which the worker has to show a sign of life.
 timeout = 120
 # Requests, then steps in flight (10 s), are waited for.
-graceful_timeout = 30
+graceful_timeout = 30 + math.ceil(_edge.stop_delay)
 # Seconds for which a connection is kept for another request.
 keepalive = 5
 # Connections at once; more are refused (gunicorn itself would not: connections.py does).
@@ -73,6 +73,10 @@ def on_starting(server: Any) -> None:
     for warning in precautions.warnings(_edge, _engine, os.environ):
         _log.warning("%s", warning)
     try:
+        # Not where the settings are read: a file that has become wrong would end, at a reload,
+        # the master that reads it and with it all workers that serve.
+        _edge.users()
+        _edge.operators()
         precautions.check(_edge, _engine, precautions.listening_at(server.cfg.address))
     except SettingsError as ex:
         _log.critical("alibroker does not start: %s", ex)
@@ -80,7 +84,9 @@ def on_starting(server: Any) -> None:
     if _engine.endpoints:
         return
     try:
-        embedded = EmbeddedEtcd(_engine.data_dir / "etcd")
+        # The successor of a master (SIGUSR2) uses the etcd of that for as long as it lives.
+        patience = math.inf if server.master_pid else FORMER_PATIENCE
+        embedded = EmbeddedEtcd(_engine.data_dir / "etcd", patience=patience)
         # Whether it comes up is seen by the worker, which listens meanwhile: it may take minutes.
         embedded.begin()
     except Exception as ex:  # noqa: BLE001 - whatever it is, it ends the start
@@ -103,9 +109,32 @@ def when_ready(server: object) -> None:  # noqa: ARG001 - gunicorn's signature
             importlib.import_module(name)
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker a seat among its siblings."""
+    worker.seat = None
+    try:
+        address = " ".join(map(str, server.LISTENERS))
+        worker.seat = Seat(_engine.data_dir / "workers", address)
+    except OSError as ex:
+        _log.warning("Workers do not see each other, and answer 503 while they start: %s", ex)
+
+
+def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+    """Let go of the siblings' seats."""
+    for sibling in server.WORKERS.values():
+        if sibling.seat is not None:
+            sibling.seat.close()
+
+
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+    """Let go of the seat of a worker that has ended."""
+    if worker.seat is not None:
+        worker.seat.close()
+
+
 def post_worker_init(worker: object) -> None:
-    """Bound what clients can do to the worker."""
-    bound_connections(worker)
+    """Bound what clients can do to the worker, and let them in when it can answer."""
+    bound_connections(worker, delay=_edge.stop_delay)
 
 
 def worker_exit(server: object, worker: object) -> None:  # noqa: ARG001 - gunicorn's signature

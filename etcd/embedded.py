@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 
 QUOTA_BYTES: Final = 2 * 2**30
 
+FORMER_PATIENCE: Final = 15.0
+"""Seconds that a former keeper of the data directory may take to finish."""
+
 _STOP_PATIENCE: Final = 8.0  # seconds; more than the keeper gives etcd
 _GROWTH_BYTES: Final = 128 * 2**20
 
@@ -70,7 +73,7 @@ class EmbeddedEtcd:
         binary: Binary | None = None,
         timing: Timing | None = None,
         quota: int = QUOTA_BYTES,
-        patience: float = 15.0,
+        patience: float = FORMER_PATIENCE,
     ) -> None:
         self._data = data.absolute()
         self._run = run_directory.choose(self._data, os.environ)

@@ -1,5 +1,7 @@
 """Give the space that an embedded etcd no longer needs back, while nobody waits for it."""
 
+import contextlib
+import fcntl
 import logging
 from pathlib import Path
 from typing import Final
@@ -18,11 +20,25 @@ def reclaim(socket: Path) -> None:
     """Defragment if half of the database file is empty, and lift the alarm of a full store.
 
     etcd compacts by itself, but its file never shrinks, and a NOSPACE alarm stays until somebody
-    takes it back, however much space there is again.
+    takes it back, however much space there is again. Of several processes that come to it at once
+    one does it, for etcd answers nobody meanwhile.
 
     Raises:
         GatewayError: etcd does not answer.
     """
+    with contextlib.ExitStack() as stack:
+        try:
+            lock = stack.enter_context(socket.with_name("reclaiming").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _log.info("Another process gives back the space of etcd")
+            return
+        except OSError as error:  # of a full disk, most of all
+            _log.debug("Whether another process gives back space is not known: %s", error)
+        _reclaim(socket)
+
+
+def _reclaim(socket: Path) -> None:
     status = gateway.call(socket, "maintenance/status", {}, timeout=_TIMEOUT)
     alarms = gateway.call(socket, "maintenance/alarm", {"action": "GET"}, timeout=_TIMEOUT)
     full = [one for one in alarms.get("alarms", []) if one.get("alarm") == "NOSPACE"]

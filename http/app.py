@@ -52,6 +52,7 @@ def create_app(
     settings: EdgeSettings | None = None,
     *,
     operators: Mapping[str, str] | None = None,
+    deployment: Deployment | None = None,
 ) -> App:
     """Return the OSB API over an actor system.
 
@@ -60,12 +61,17 @@ def create_app(
         users: passwords by name.
         operators: passwords by name of those who may look after the broker itself.
         settings: bounds and times.
+        deployment: knows whether its process is to stop.
     """
     settings = settings or EdgeSettings()
     app = _app(
         _authentication(users, operators or {}, settings, system.replicas),
-        Gate(lambda: system.view.complete, system.up_to_date),
-        Ready(system.problems, system.warnings),
+        Gate(
+            lambda: system.view.complete,
+            system.up_to_date,
+            lambda: deployment is not None and deployment.stopping,
+        ),
+        Ready(lambda: _problems(system, deployment), system.warnings),
         Conversation(settings.missing_version),
     )
     app.add_route("/openapi.json", OpenApi(settings))
@@ -77,6 +83,11 @@ def create_app(
     app.add_route(_BINDING, ServiceBinding(system, settings))
     app.add_route(_BINDING + "/last_operation", ServiceBindingOperation(system, settings))
     return app
+
+
+def _problems(system: BrokerSystem, deployment: Deployment | None) -> list[str]:
+    stopping = ["this process is being stopped"] if deployment and deployment.last else []
+    return stopping + system.problems()
 
 
 def _authentication(
@@ -118,19 +129,31 @@ def get_app() -> Deployment:
 def _configured_app() -> Deployment:
     engine = read_settings(EngineSettings, os.environ)
     edge = read_settings(EdgeSettings, os.environ)
-    users, operators = edge.users(), edge.operators()
+    wrong: SettingsError | None = None
+    users: dict[str, str] = {}
+    operators: dict[str, str] = {}
+    try:
+        users, operators = edge.users(), edge.operators()
+    except SettingsError as ex:
+        # A file with them can be changed while others serve: they are not to be ended by that.
+        wrong = ex
     embedded, keeper = os.environ.get(EMBEDDED_ENDPOINT), os.environ.get(EMBEDDED_KEEPER)
     if not (engine.endpoints or embedded):
         raise SettingsError("Set ALIBROKER_ETCD_ENDPOINTS, or start gunicorn with gunicorn.conf.py")
     quarantine = Quarantine(engine.notes)
 
+    def load() -> BrokerSystem:
+        if wrong is not None:
+            raise wrong
+        return _load(engine, embedded, quarantine)
+
     def serve(system: BrokerSystem) -> None:
-        deployment.app = create_app(system, users, edge, operators=operators)
+        deployment.app = create_app(system, users, edge, operators=operators, deployment=deployment)
 
     if engine.endpoints:
         embedded = keeper = None
     lifespan = Lifespan(
-        lambda: _load(engine, embedded, quarantine),
+        load,
         serve,
         expected=(SettingsError, PluginError, CatalogError),
         on_stop=quarantine.close,
@@ -143,7 +166,8 @@ def _configured_app() -> Deployment:
             Gate(lambda: False, _never),
             Ready(lambda: [lifespan.waits_for]),
             lifespan,
-        )
+        ),
+        lifespan,
     )
     return deployment
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,7 @@ from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
 
 from alibroker.http.descriptors import most_connections
+from alibroker.http.door import Door, Entrance
 from alibroker.http.errors import error_name, phrase
 from alibroker.http.handshakes import Handshake
 from alibroker.http.logs import Seldom
@@ -44,6 +46,8 @@ MAX_HELD: Final = 16 * 2**20
 """Bytes that all connections together may have sent ahead of what the application has taken."""
 IDLE_INTERVAL: Final = 0.2
 """Seconds between looks for idle connections while the worker stops."""
+LAST_CHANCE: Final = 0.5
+"""Seconds that a connection gets for a request after the worker has stopped to accept others."""
 LINGER: Final = 1.0
 """Seconds for which one who was refused is listened to: a reset could overtake the answer."""
 MAX_LINGERING: Final = 64
@@ -109,6 +113,8 @@ class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes 
     _closed: bool
     _head = 0
     """Bytes of a head that is not complete yet."""
+    _idle_since = 0.0
+    """When a stop first found it idle, by the clock of the event loop."""
     _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -250,8 +256,12 @@ class BoundedProtocol(ASGIProtocol):  # type: ignore[misc] # gunicorn publishes 
             super()._resume_reading()
 
     def end_if_idle(self) -> None:
-        """End, unless there is a request: the time for the next one is over."""
-        if self._awaiting_request and self._current_request is None and not self._head:
+        """End, unless there is a request, or one may be on its way that began before the stop."""
+        now = self.worker.loop.time()
+        if not self._awaiting_request or self._current_request is not None or self._head:
+            return
+        self._idle_since = self._idle_since or now
+        if now - self._idle_since >= LAST_CHANCE:
             self._keepalive_timeout()
 
     @property
@@ -283,11 +293,6 @@ def _description(status: int, error: BaseException | None, message: str) -> str:
     return message or "This is no HTTP/1.1 request."
 
 
-def _stop(worker: Any) -> None:
-    worker.handle_exit_signal()
-    _end_idle(worker)
-
-
 def _end_idle(worker: Any) -> None:
     """End connections that nobody uses, also those that are yet to come: a stop waits for all."""
     for connection in list(BoundedProtocol.open):
@@ -295,8 +300,13 @@ def _end_idle(worker: Any) -> None:
     worker.loop.call_later(IDLE_INTERVAL, _end_idle, worker)
 
 
-def bound_connections(worker: Any) -> None:
-    """Make an asgi worker keep the bounds; called when it has its loop, before it listens."""
+def bound_connections(worker: Any, *, delay: float = 0.0) -> None:
+    """Make an asgi worker keep the bounds; called when it has its loop, before it listens.
+
+    Args:
+        worker: gunicorn's, with the broker as its application.
+        delay: seconds for which it is seen to be not ready before it stops.
+    """
     gasgi.ASGIProtocol = BoundedProtocol
     # What a connection takes unless there is a parser in C.
     protocol.PythonProtocol = Parser
@@ -307,20 +317,37 @@ def bound_connections(worker: Any) -> None:
     # gunicorn knows the phrases of some statuses, and calls all others Unknown.
     phrases = {status.value: phrase(status) for status in HTTPStatus}
     protocol._REASON_PHRASES.update(phrases)  # noqa: SLF001 - no public name reaches it
-    worker.loop.add_signal_handler(signal.SIGTERM, _stop, worker)
-    worker.loop.create_server = partial(_create_server, worker, worker.loop.create_server)
+
+    def on_shut() -> None:
+        worker.handle_exit_signal()
+        _end_idle(worker)
+
+    door = Door(worker, worker.asgi, worker.seat, delay=delay, on_shut=on_shut)
+    worker.asgi.others_can_answer = lambda: door.others_can_answer
+    worker.loop.add_signal_handler(signal.SIGTERM, door.leave)
+    worker.loop.create_server = partial(_create_server, worker, door, worker.loop.create_server)
 
 
-def _create_server(
+async def _create_server(
     worker: Any,
-    create_server: Callable[..., Awaitable[Any]],
+    door: Door,
+    create_server: Callable[..., Awaitable[asyncio.AbstractServer]],
     factory: Callable[[], asyncio.Protocol],
     *,
+    sock: socket.socket,
     ssl: SSLContext | None = None,
     **options: Any,
-) -> Awaitable[Any]:
+) -> Entrance:
     """Listen; gunicorn would let 100 connections wait, and bound no handshakes."""
+    if worker.cfg.is_ssl and ssl is None:
+        # gunicorn has said why, and would go on without TLS.
+        door.closed()
+        worker.asgi.fail("the certificate or its key cannot be used")
     if ssl is not None:
         ended = partial(BoundedProtocol.freed.one_ended, worker.loop)
         factory = partial(Handshake, worker.loop, ssl, HEADER_TIMEOUT, factory, ended)
-    return create_server(factory, backlog=worker.cfg.backlog, **options)
+
+    def listen(sock: socket.socket) -> Awaitable[asyncio.AbstractServer]:
+        return create_server(factory, sock=sock, backlog=worker.cfg.backlog, **options)
+
+    return await door.listen(sock, listen)

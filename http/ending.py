@@ -35,6 +35,11 @@ def end_broker(reason: str) -> None:
     _end(BOOT_ERROR)
 
 
+def is_ending() -> bool:
+    """Whether this process ends by its own will."""
+    return _exit_code > 0
+
+
 def exit_worker() -> None:
     """Let the worker end as was decided; gunicorn calls this last, and would say 0.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -65,6 +65,8 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, rename=variable):
     """Status for a request without `X-Broker-API-Version`: 412 or 400."""
     response_timeout: Seconds = 55.0
     """Seconds after which a request is answered, done or not; platforms give up at 60."""
+    stop_delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Seconds for which a process that is to stop still serves while `/readyz` says no."""
     max_body: Count = 262_144
     """Bytes that a request body may have."""
     deleted_poll: DeletedPoll = DeletedPoll.SUCCEEDED

@@ -35,6 +35,8 @@ FULL_INTERVAL: Final = 1.0
 """Seconds between looks at whether the embedded etcd is full."""
 RECLAIM_PAUSE: Final = 60.0
 """Seconds until space is given back once more: it may be the records that take it."""
+OTHERS_INTERVAL: Final = 1.0
+"""Seconds between looks at whether other processes serve where this one cannot."""
 KEEPER_INTERVAL: Final = 1.0
 """Seconds between looks at the keeper of the embedded etcd."""
 
@@ -52,10 +54,14 @@ class Gate:
     """
 
     def __init__(
-        self, is_open: Callable[[], bool], up_to_date: Callable[[], Awaitable[bool]]
+        self,
+        is_open: Callable[[], bool],
+        up_to_date: Callable[[], Awaitable[bool]],
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._is_open = is_open
         self._up_to_date = up_to_date
+        self._is_stopping = is_stopping
         self._open = False
 
     async def process_request(self, req: falcon.asgi.Request, _resp: falcon.asgi.Response) -> None:
@@ -89,8 +95,8 @@ class Gate:
         _resource: object,
         _succeeded: bool,  # noqa: FBT001 - Falcon's signature
     ) -> None:
-        """Let nobody keep a connection meanwhile: a stop would wait until it is idle for long."""
-        if not self._open:
+        """Let nobody keep a connection meanwhile, or at the end: a stop would wait for it."""
+        if not self._open or self._is_stopping():
             resp.set_header("Connection", "close")
 
 
@@ -101,13 +107,40 @@ class Deployment:
         app: who answers requests now; the first one is told of the server's start and stop.
     """
 
-    def __init__(self, first: App) -> None:
+    def __init__(self, first: App, lifespan: Lifespan) -> None:
         self._first = self.app = first
+        self._lifespan = lifespan
+        self.stopping = False
+        """Whether the process is to stop: connections are not to be kept."""
+        self.last = False
+        """Whether it is, and nobody takes its place: balancers should send nothing more."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass on what the server says."""
         app = self._first if scope["type"] == "lifespan" else self.app
         await app(scope, receive, send)
+
+    @property
+    def others_can_answer(self) -> Callable[[], bool]:
+        """Tells whether other processes answer at the same address; set by who knows."""
+        return self._lifespan.others_can_answer
+
+    @others_can_answer.setter
+    def others_can_answer(self, others_can_answer: Callable[[], bool]) -> None:
+        self._lifespan.others_can_answer = others_can_answer
+
+    def can_answer(self) -> bool:
+        """Whether it can do what it is there for."""
+        system = self._lifespan.system
+        return self.app is not self._first and system is not None and not system.problems()
+
+    def fail(self, reason: str) -> None:
+        """End the broker, unless others serve."""
+        threading.Thread(target=self._lifespan.fail, args=[reason], daemon=True).start()
+
+    async def stop(self) -> None:
+        """Stop, after the last answer."""
+        await self._lifespan.process_shutdown(None, None)
 
 
 class Lifespan:
@@ -142,7 +175,9 @@ class Lifespan:
         self._on_stop = on_stop
         self._embedded = embedded
         self._keeper = keeper
-        self._system: BrokerSystem | None = None
+        self.system: BrokerSystem | None = None
+        self.others_can_answer: Callable[[], bool] = lambda: False
+        """Tells whether other processes answer at the same address."""
         self.waits_for = "plugins and sealing key are being loaded"
         """What keeps the system from being started."""
         self._watch: asyncio.Task[None] | None = None
@@ -165,8 +200,8 @@ class Lifespan:
 
     def _stop(self) -> None:
         with self._starting:
-            if self._system is not None:
-                self._system.stop()
+            if self.system is not None:
+                self.system.stop()
         self._on_stop()
 
     def _bring_up(self) -> None:
@@ -177,7 +212,7 @@ class Lifespan:
             with self._starting:
                 if self._stopping.is_set():
                     return
-                self._system = system
+                self.system = system
                 system.start()
             self._on_started(system)
             view = system.view
@@ -185,17 +220,17 @@ class Lifespan:
                 lambda: view.complete or bool(view.problem), lambda: "; ".join(system.problems())
             )
         except self._expected as ex:
-            end_broker(f"alibroker does not start: {ex}")
+            self.fail(ex)
             return
         except Exception as ex:
             log.exception("Defect while starting")
-            end_broker(f"alibroker does not start: {ex}")
+            self.fail(ex)
             return
         if self._stopping.is_set():
             return
         if not view.complete:
             # No waiting helps; one that serves already stays, for what it can still answer.
-            end_broker(f"alibroker does not start: {view.problem}")
+            self.fail(view.problem)
             return
         # Records live long and hold no cycles: looking through them again and again costs a third
         # of the throughput, and most of its longest pauses.
@@ -206,14 +241,25 @@ class Lifespan:
         if self._embedded is not None:
             self._look_after_space(self._embedded, view)
 
+    def fail(self, reason: object) -> None:
+        """End the broker, unless others serve: a change that was wrong does not take them away."""
+        reason = f"alibroker does not start: {reason}"
+        if self.others_can_answer():
+            log.critical("%s; those that were started before go on meanwhile", reason)
+            while self.others_can_answer():
+                if self._stopping.wait(OTHERS_INTERVAL):
+                    return
+        end_broker(reason)
+
     def _prepare(self, socket: Path) -> None:
         """Wait until the embedded etcd answers, and let it give back unused space."""
         self.waits_for = "the embedded etcd has not come up yet"
         self._until(lambda: gateway.answers(socket, timeout=1.0), lambda: self.waits_for)
         if self._stopping.is_set():
             return
-        self.waits_for = "the embedded etcd is giving back space"
-        _reclaim(socket)
+        if not self.others_can_answer():
+            self.waits_for = "the embedded etcd is giving back space"
+            _reclaim(socket)
 
     def _look_after_space(self, socket: Path, view: View) -> None:
         """Have a full store give back what its history takes: by itself it stays full."""

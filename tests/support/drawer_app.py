@@ -21,6 +21,8 @@ from alibroker.brokers.loading import Loaded
 from alibroker.cli.processes import CONFIG, ROOT, free_port
 from alibroker.http import app, connections, receiving
 
+GUNICORN = Path(sys.executable).with_name("gunicorn")
+"""Not as a module: then it could not start its successor (SIGUSR2)."""
 USER = ("platform", "pass:word")
 OPERATOR = ("operator", "looks-after-it")
 BODY_TIMEOUT = 3.0
@@ -82,7 +84,7 @@ def drawer_server(
         **settings,
     }
     here = str(Path(__file__).parent)
-    command = [sys.executable, "-m", "gunicorn", "--config", str(CONFIG), "--pythonpath", here]
+    command = [str(GUNICORN), "--config", str(CONFIG), "--pythonpath", here]
     with log.open("wb") as stream:
         popen = subprocess.Popen(
             [*command, *options, "drawer_app:get_app()"], cwd=ROOT, env=environment, stderr=stream
