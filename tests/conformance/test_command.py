@@ -45,12 +45,12 @@ def test_names_of_checks_are_unique() -> None:
 
 
 def test_before_anything_is_created_the_command_says_how_much(
-    serve_wsgi: Serve, conform: Any
+    reach_inside: Serve, conform: Any
 ) -> None:
-    run = conform(serve_wsgi(ModelBroker()), *OPTIONS)
+    run = conform(reach_inside(ModelBroker()), *OPTIONS)
     first = run.result.stderr.splitlines()[0]
     assert first == "vault/small: will create up to 3 instances and 5 bindings, and delete them"
-    lamp = conform(serve_wsgi(ModelBroker()), "--service", "lamp", "--only", "CAT-1")
+    lamp = conform(reach_inside(ModelBroker()), "--service", "lamp", "--only", "CAT-1")
     assert "up to 0 instances and 0 bindings" in lamp.result.stderr
 
 
@@ -67,10 +67,10 @@ def test_only_what_the_selected_checks_need_is_created(serve_wsgi: Serve, confor
 
 
 def test_all_services_are_walked_through_unless_one_is_named(
-    serve_wsgi: Serve, conform: Any
+    reach_inside: Serve, conform: Any
 ) -> None:
     broker = ModelBroker()
-    run = conform(serve_wsgi(broker), *OPTIONS[2:], exit_code=0)
+    run = conform(reach_inside(broker), *OPTIONS[2:], exit_code=0)
     assert [one["plan"] for one in run.document["plans"]] == ["small", "bright"]
     unbindable = {
         one["result"]
@@ -78,13 +78,13 @@ def test_all_services_are_walked_through_unless_one_is_named(
         if one["check"] == "bind-is-accepted" and one["plan"] == "bright"
     }
     assert unbindable == {"not applicable"}
-    run = conform(serve_wsgi(broker), *OPTIONS, "--plan", "large", exit_code=0)
+    run = conform(reach_inside(broker), *OPTIONS, "--plan", "large", exit_code=0)
     assert [one["plan"] for one in run.document["plans"]] == ["large"]
     assert broker.things == {}
 
 
-def test_failures_of_should_count_only_if_strict(serve_wsgi: Serve, conform: Any) -> None:
-    url = serve_wsgi(ModelBroker("no-echo"))
+def test_failures_of_should_count_only_if_strict(reach_inside: Serve, conform: Any) -> None:
+    url = reach_inside(ModelBroker("no-echo"))
     assert conform(url, *OPTIONS, exit_code=0).document["conformant"] is True
     assert conform(url, *OPTIONS, "--strict", exit_code=1).document["conformant"] is False
 
@@ -97,15 +97,15 @@ def test_failfast_stops_at_the_first_must(serve_wsgi: Serve, conform: Any) -> No
     assert broker.ended == {}
 
 
-def test_checks_of_later_versions_are_not_applicable(serve_wsgi: Serve, conform: Any) -> None:
-    run = conform(serve_wsgi(ModelBroker()), *OPTIONS, "--api-version", "2.13", exit_code=0)
+def test_checks_of_later_versions_are_not_applicable(reach_inside: Serve, conform: Any) -> None:
+    run = conform(reach_inside(ModelBroker()), *OPTIONS, "--api-version", "2.13", exit_code=0)
     assert run.failed() == set(), run.explain()
     later = {one["result"] for one in run.document["results"] if one["since"] > "2.13"}
     assert later == {"not applicable"}
 
 
-def test_the_json_report_has_the_documented_form(serve_wsgi: Serve, conform: Any) -> None:
-    run = conform(serve_wsgi(ModelBroker("version-500")), *OPTIONS)
+def test_the_json_report_has_the_documented_form(reach_inside: Serve, conform: Any) -> None:
+    run = conform(reach_inside(ModelBroker("version-500")), *OPTIONS)
     assert set(run.document) == {
         "format",
         "url",
@@ -166,10 +166,10 @@ def test_json_on_standard_output_is_alone_there(serve_wsgi: Serve) -> None:
         "any-password",
     ],
 )
-def test_no_secret_is_shown(serve_wsgi: Serve, conform: Any, tmp_path: Path, fault: str) -> None:
+def test_no_secret_is_shown(reach_inside: Serve, conform: Any, tmp_path: Path, fault: str) -> None:
     broker = ModelBroker(fault)
     secrets = '{"masterPassword": "hunter-222"}'
-    run = conform(serve_wsgi(broker), *OPTIONS, "--parameters", secrets)
+    run = conform(reach_inside(broker), *OPTIONS, "--parameters", secrets)
     shown = run.result.output + (tmp_path / "report.json").read_text()
     assert run.failed()
     hidden = {thing.secret for thing in broker.ended.values()} | {SECRET, PASSWORD, "hunter-222"}
@@ -179,9 +179,9 @@ def test_no_secret_is_shown(serve_wsgi: Serve, conform: Any, tmp_path: Path, fau
 
 
 def test_what_fails_is_listed_at_the_end_and_shown_a_few_times(
-    serve_wsgi: Serve, conform: Any
+    reach_inside: Serve, conform: Any
 ) -> None:
-    run = conform(serve_wsgi(ModelBroker("403")), *OPTIONS, exit_code=1)
+    run = conform(reach_inside(ModelBroker("403")), *OPTIONS, exit_code=1)
     where, end = run.result.stdout.split("MUST AUTH-3: Bad credentials are answered with 401")
     shown, end = end.split("\n\n", 1)
     assert "AUTH-3" in where
@@ -191,22 +191,22 @@ def test_what_fails_is_listed_at_the_end_and_shown_a_few_times(
     assert listed.endswith("catalog with a wrong password: 403 Refused, not 401 (and 9 more)")
 
 
-def test_quiet_is_silent_where_all_is_well(serve_wsgi: Serve, conform: Any) -> None:
-    run = conform(serve_wsgi(ModelBroker()), *OPTIONS, "--quiet", exit_code=0)
+def test_quiet_is_silent_where_all_is_well(reach_inside: Serve, conform: Any) -> None:
+    run = conform(reach_inside(ModelBroker()), *OPTIONS, "--quiet", exit_code=0)
     assert run.result.output == ""
     assert {one["result"] for one in run.document["results"]} == {"pass", "not applicable"}
 
 
-def test_quiet_shows_what_is_wrong_and_nothing_else(serve_wsgi: Serve, conform: Any) -> None:
-    run = conform(serve_wsgi(ModelBroker("version-500")), *OPTIONS, "-q", exit_code=1)
+def test_quiet_shows_what_is_wrong_and_nothing_else(reach_inside: Serve, conform: Any) -> None:
+    run = conform(reach_inside(ModelBroker("version-500")), *OPTIONS, "-q", exit_code=1)
     assert run.result.stderr == ""
     output = run.result.stdout
     assert "MUST garbage-as-version-breaks-nothing" in output
     shown = {one["check"] for one in run.document["results"] if f"{one['check']}" in output}
     assert shown == run.failed()
-    run = conform(serve_wsgi(ModelBroker("no-room")), *OPTIONS, "-q", exit_code=1)
+    run = conform(reach_inside(ModelBroker("no-room")), *OPTIONS, "-q", exit_code=1)
     assert "vault/small: skipped, because the instance was not created" in run.result.stdout
-    run = conform(serve_wsgi(ModelBroker("creation-cannot-stop")), *OPTIONS, "-q", exit_code=1)
+    run = conform(reach_inside(ModelBroker("creation-cannot-stop")), *OPTIONS, "-q", exit_code=1)
     assert "NOT DELETED: instance" in run.result.stdout
 
 
@@ -222,9 +222,9 @@ def test_the_table_names_the_checks_however_narrow_it_is(width: int) -> None:
 
 
 def test_the_table_is_a_line_a_check_where_it_is_no_terminal(
-    serve_wsgi: Serve, conform: Any
+    reach_inside: Serve, conform: Any
 ) -> None:
-    run = conform(serve_wsgi(ModelBroker()), *OPTIONS)
+    run = conform(reach_inside(ModelBroker()), *OPTIONS)
     lines = [line for line in run.result.stdout.splitlines() if " bindings-can-be-rotated " in line]
     assert len(lines) == 1
     assert lines[0].rstrip().endswith("A binding of a rotatable plan can be followed by another")
@@ -243,9 +243,9 @@ def test_what_lasts_says_so(
 
 
 def test_what_is_skipped_is_named_with_what_the_broker_says(
-    serve_wsgi: Serve, conform: Any
+    reach_inside: Serve, conform: Any
 ) -> None:
-    run = conform(serve_wsgi(ModelBroker("no-room")), *OPTIONS, exit_code=1)
+    run = conform(reach_inside(ModelBroker("no-room")), *OPTIONS, exit_code=1)
     reason = "the instance was not created: 400 Refused (No room in the house.)"
     assert f"vault/small: skipped, because {reason}:\n" in run.result.stdout
     skipped = {
@@ -256,9 +256,9 @@ def test_what_is_skipped_is_named_with_what_the_broker_says(
     assert skipped >= {"instances-can-be-fetched", "bind-is-accepted", "orphans-can-be-deleted"}
 
 
-def test_what_cannot_be_deleted_is_named(serve_wsgi: Serve, conform: Any) -> None:
+def test_what_cannot_be_deleted_is_named(reach_inside: Serve, conform: Any) -> None:
     broker = ModelBroker("creation-cannot-stop")
-    run = conform(serve_wsgi(broker), *OPTIONS, exit_code=1)
+    run = conform(reach_inside(broker), *OPTIONS, exit_code=1)
     left = [(one["instance_id"], one["binding_id"] or "") for one in run.document["left_behind"]]
     assert left
     assert set(left) == set(broker.things)
