@@ -20,7 +20,8 @@ AT_ONCE = 24
 """Lives at the same time."""
 
 
-@pytest.mark.timeout(900)
+# Six minutes where nothing else runs, and more than fifteen on a busy machine of two cores.
+@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("seed", [*KNOWN_SEEDS, None])
 def test_two_hundred_crashes_over_two_thousand_operations(tmp_path: Path, seed: int | None) -> None:
     """With a network between the broker and its etcd that is as bad as the rest."""
