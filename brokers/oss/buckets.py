@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import oss2
 import requests
@@ -20,6 +21,8 @@ _T = TypeVar("_T")
 
 _TIMEOUT: Final = (3, 10)  # seconds to connect, to read
 _CONNECTIONS: Final = 32
+STEPS: Final = frozenset([".", ".."])
+"""Keys that are steps to other places where they stand in a path."""
 
 
 class _Provider(OssCredentialsProvider):  # type: ignore[misc] # oss2 has no types
@@ -33,6 +36,19 @@ class _Provider(OssCredentialsProvider):  # type: ignore[misc] # oss2 has no typ
         )
 
 
+class _Sender(requests.Session):
+    """Sends a key that is a step as it stands, and as it was signed.
+
+    requests takes the step (RFC 3986, section 5.2.4), so that the call would be about the bucket.
+    """
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        prepared = super().prepare_request(request)
+        if prepared.url is not None and request.url.rpartition("/")[2] in STEPS:
+            prepared.url = f"{request.url}?{urlsplit(prepared.url).query}"
+        return prepared
+
+
 class Buckets:
     """Makes clients for buckets, in any region, that share connections. Thread-safe."""
 
@@ -40,6 +56,9 @@ class Buckets:
         self._cloud = cloud
         self.endpoints = endpoints or Endpoints(cloud.endpoint)
         self._session = oss2.Session(pool_size=_CONNECTIONS)
+        sender = _Sender()
+        sender.adapters = self._session.session.adapters
+        self._session.session = sender
         if cloud.endpoint is not None:
             self._session.session.trust_env = False  # no proxy in front of a local endpoint
         self._auth = oss2.ProviderAuthV4(_Provider(cloud.credentials))

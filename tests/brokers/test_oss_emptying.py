@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
 import oss2
@@ -62,6 +64,23 @@ def owner(sandbox: Sandbox) -> Iterator[Owner]:
 
     yield open_bucket
     session.session.close()
+
+
+def send(bucket: oss2.Bucket, method: str, key: str, query: str = "") -> int:
+    """Send a request whose path stays as it is, unlike with oss2, and return the status."""
+    request = oss2.http.Request(
+        method,
+        bucket._make_url(bucket.bucket_name, key),
+        params={query: ""} if query else {},
+        region=bucket.region,
+        product=bucket.product,
+    )
+    bucket.auth._sign_request(request, bucket.bucket_name, key)
+    place = urlsplit(request.url)
+    path = f"{place.path}?{query}" if query else place.path
+    with contextlib.closing(http.client.HTTPConnection(place.netloc, timeout=20)) as connection:
+        connection.request(method, path, headers={**request.headers, "Accept-Encoding": ""})
+        return connection.getresponse().status
 
 
 def said(operation: Operation) -> list[str]:
@@ -154,6 +173,38 @@ def test_uploads_that_do_not_go_end_it(
     assert isinstance(operation.end, Failed)
     assert "'big'" in operation.end.reason
     assert "unfinished uploads" in operation.end.reason
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    assert sandbox.empty
+
+
+def test_keys_that_are_steps_in_a_path_are_deleted(
+    driver: Driver, sandbox: Sandbox, owner: Owner
+) -> None:
+    """Uploads go by their path alone; oss2 signs it, and then asks for another one."""
+    bucket = owner(driver)
+    for key in (".", ".."):
+        assert send(bucket, "PUT", key) == 200
+        assert send(bucket, "POST", key, "uploads") == 200
+        with pytest.raises(oss2.exceptions.ServerError):
+            bucket.abort_multipart_upload(key, "0" * 32)
+    operation = driver.deprovision("i")
+    assert isinstance(operation.end, Succeeded)
+    assert "2 objects and versions and 2 unfinished" in said(operation)[-1]
+    assert sandbox.empty
+
+
+def test_keys_that_are_steps_and_do_not_arrive_end_it(
+    driver: Driver, sandbox: Sandbox, owner: Owner
+) -> None:
+    bucket = owner(driver)
+    assert send(bucket, "POST", "..", "uploads") == 200
+    code = "SignatureDoesNotMatch"
+    sandbox.fault("AbortMultipartUpload", "error", status=403, code=code, times=None)
+    operation = driver.deprovision("i")
+    assert isinstance(operation.end, Failed)
+    assert "unfinished uploads that cannot be deleted, such as '..'" in operation.end.reason
+    assert len(operation.steps) <= 5
+    sandbox.control("DELETE", "faults")
     assert isinstance(driver.deprovision("i").end, Succeeded)
     assert sandbox.empty
 
