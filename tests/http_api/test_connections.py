@@ -110,7 +110,9 @@ def test_a_parser_in_c_is_found_where_there_is_one(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(protocol, "PythonProtocol", PythonProtocol)
     monkeypatch.setattr(ASGIProtocol, "_h1c_available", None)
     loop = SimpleNamespace(add_signal_handler=print, create_server=print)
-    bound_connections(SimpleNamespace(loop=loop, cfg=Config(), asgi=SimpleNamespace(), seat=None))
+    worker = SimpleNamespace(loop=loop, cfg=Config(), asgi=SimpleNamespace(), seat=None)
+    worker.max_requests = 0
+    bound_connections(worker)
     assert vars(ASGIProtocol)["_h1c_available"] in (True, False)
     assert gasgi.ASGIProtocol is BoundedProtocol
     assert protocol.PythonProtocol is Parser
