@@ -18,12 +18,14 @@ from alibroker.lifecycle.commands import (
     Command,
     Decision,
     Deprovision,
+    Learn,
     Provision,
     Report,
     Unbind,
     Update,
     Verdict,
 )
+from alibroker.lifecycle.learning import learn
 from alibroker.lifecycle.records import Key, Record
 from alibroker.lifecycle.view import View
 
@@ -118,6 +120,8 @@ def _decide(view: View, command: Command, now: float) -> Decision:
             return transitions.unbind(instance, binding, command, now)
         case Adopt():
             return adopt(instance, view.get(command.key), command, now)
+        case Learn():
+            return learn(view.get(command.key), command, now)
     raise TypeError(type(command).__name__)
 
 

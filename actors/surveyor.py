@@ -12,14 +12,15 @@ from msgspec.structs import replace
 
 from alibroker.actors.actor import Actor, Address
 from alibroker.actors.calls import INVENTORY_PATIENCE, Call, Calls, Running
-from alibroker.actors.messages import Settle, Settled, Settlement, TakeSurvey, Tick
+from alibroker.actors.messages import Change, Settle, Settled, Settlement, TakeSurvey, Tick
 from alibroker.actors.orphans import OrphanActions
 from alibroker.actors.quarantine import not_now
 from alibroker.actors.settings import EngineSettings, Orphans
 from alibroker.actors.surveys import Surveys
-from alibroker.brokers.api import Found, Inventory, TryAgainError
+from alibroker.brokers.api import Found, Inventory, Json, TryAgainError
 from alibroker.brokers.catalog import Catalog
 from alibroker.brokers.contract import ContractError, Plugin, checked_found, contained
+from alibroker.lifecycle.commands import Learn
 from alibroker.lifecycle.findings import ORPHANS, Disagreement, Finding, SurveyReport
 from alibroker.lifecycle.missing import Search
 from alibroker.lifecycle.records import Key
@@ -57,6 +58,7 @@ class Surveyor(Actor):
         self._catalog = catalog
         self._view = view
         self._surveys = surveys
+        self._dispatcher = dispatcher
         self._orphans = OrphanActions(catalog, dispatcher, self._keep)
         self._settings = settings
         self._next = time.monotonic() + min(settings.survey_interval, FIRST_SURVEY)
@@ -141,6 +143,8 @@ class Surveyor(Actor):
         found = self._inventory_of(plugin.name, inventory)
         survey = Survey(plugin, self._catalog, self._view, before=before, now=now, account=account)
         findings = contained(lambda: list(survey.compare(found)))
+        for key, facts in survey.learned.items():
+            self._learn(plugin, key, facts)
         search = Search(
             lambda key: self._exists(plugin.name, inventory, key),
             earlier,
@@ -148,6 +152,21 @@ class Surveyor(Actor):
             age=self._settings.missing_age,
         )
         return len(found), list(search.judge(findings))
+
+    def _learn(self, plugin: Plugin, key: Key, facts: Json) -> None:
+        """Have a fact added to a record; if that is refused, the next survey has it again."""
+        record = self._view.get(key)
+        if record is not None:
+            command = Learn(
+                instance_id=key.instance_id,
+                binding_id=key.binding_id,
+                service_id=record.service_id,
+                plan_id="",
+                operation_id=record.operation.id,
+                duration=0.0,
+                facts=facts,
+            )
+            self._dispatcher.tell(Change(command, plugin.name, Future()))
 
     def _account_of(self, plugin: Plugin) -> str:
         """Return the account that the inventory will be of; empty if that means nothing."""

@@ -111,6 +111,21 @@ class Adopt(Command, frozen=True, kw_only=True):
         return Key(self.instance_id, self.binding_id)
 
 
+class Learn(Command, frozen=True, kw_only=True):
+    """Add to a record what a survey has seen of its thing; `operation_id` is its last operation's.
+
+    The broker's own command. It starts no operation.
+    """
+
+    binding_id: str = ""
+    facts: Json
+
+    @property
+    def key(self) -> Key:
+        """The record that the command is about."""
+        return Key(self.instance_id, self.binding_id)
+
+
 class Verdict(enum.StrEnum):
     """What came of a command. `http/` turns each into a status code, in one table."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterator, Mapping, Sequence
 
-from alibroker.brokers.api import Found
+from alibroker.brokers.api import NOTHING, Found, Json
 from alibroker.brokers.catalog import Catalog
 from alibroker.brokers.contract import Plugin
 from alibroker.brokers.digests import digest
@@ -49,6 +49,8 @@ class Survey:
         self._before = before
         self._now = now
         self._account = account
+        self.learned: dict[Key, Json] = {}
+        """What records do not say of things that were seen, once they have been compared."""
         self._others = sorted({*map(self._other_account, self._ours())} - {""})
 
     def _ours(self) -> Iterator[Record]:
@@ -97,6 +99,8 @@ class Survey:
         """Compare a record with the things of the name that it has."""
         ready = record.status is Status.READY
         thing = next((one for one in some if is_of(one, record.key)), None)
+        if thing is not None and ready and (facts := self._unknown_account(record, thing)):
+            self.learned[record.key] = facts
         if thing is None and some:
             if ready or record.status is Status.CREATION_FAILED:
                 whose = "/".join(filter(None, (some[0].instance_id, some[0].binding_id)))
@@ -117,6 +121,14 @@ class Survey:
             yield self._finding(Disagreement.HALF_DELETED, record.key, text, thing)
         elif ready and (drift := _drift(record, thing)):
             yield self._finding(Disagreement.DRIFTED, record.key, drift, thing)
+
+    def _unknown_account(self, record: Record, thing: Found) -> Json:
+        """Return the account of a thing as a fact, if its record does not say it."""
+        if self._plugin.accounts is None or not self._account:
+            return NOTHING
+        fact = self._plugin.accounts.account_fact
+        known = fact in record.resource or thing.resource.get(fact) != self._account
+        return NOTHING if known else {fact: self._account}
 
     def _of_thing(self, thing: Found) -> Iterator[Finding]:
         """Say what is the matter with a thing that no record names."""

@@ -158,6 +158,43 @@ def test_what_another_account_shows_is_neither_missing_nor_an_orphan(
     assert what(system) == []
 
 
+def test_a_record_that_does_not_say_its_account_learns_it_when_its_thing_is_seen(
+    make_system: Any, drawer: Drawer
+) -> None:
+    system = make_system(missing_age=0.001)
+    live(system, "one", "b1")
+    ask(system, provision("slow", parameters={"slow": 30}))
+    eventually(lambda: all(one.resource for one in system.view.records()))
+    before = {one.key: one.operation for one in system.view.records()}
+    drawer.account = "first"
+    assert what(system) == []
+
+    def learned() -> bool:
+        instance, binding = system.view.instance("one"), system.view.binding("one", "b1")
+        known = [one.resource.get("account") for one in (instance, binding) if one]
+        return known == ["first", "first"]
+
+    eventually(learned)
+    found = system.view.instance("one")
+    assert found is not None
+    assert (found.status, found.operation) == ("ready", before[found.key])
+    assert found.events[-1].what == "seen in the cloud: account first"
+    assert what(system) == []
+    assert system.view.instance("one") == found, "it is written once"
+    busy = system.view.instance("slow")
+    assert busy is not None
+    assert "account" not in busy.resource, "what is being worked on is left alone"
+    system.stop()
+    again = make_system()
+    kept = again.view.instance("one")
+    assert kept is not None
+    assert kept.resource["account"] == "first"
+    drawer.account = "second"
+    drawer.things.clear()
+    drawer.locks.clear()
+    assert {one.disagreement for one in survey(again)} == {"other account"}
+
+
 def test_where_the_account_is_not_known_nothing_is_found(
     make_system: Any, drawer: Drawer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,8 +133,7 @@ class DrawerBroker:
         self._note(work)
         if "token" not in work.resource:
             token = work.parameters.get("token", work.operation_id)
-            of = {"account": self.drawer.account} if self.drawer.account else {}
-            return InProgress(description="Planned.", resource={"token": token, **of})
+            return InProgress(description="Planned.", resource={"token": token, **self._account()})
         self.drawer.things.setdefault(work.instance_id, work.resource["token"])
         self.drawer.hold.wait(20)
         if work.parameters.get("busy", 0) > len(self._calls_of(work)) - 2:
@@ -218,7 +217,7 @@ class DrawerBroker:
                 plan_id=PLAN,
                 organization_guid="o",
                 space_guid="s",
-                resource={"token": token, "shelf": 1},
+                resource={"token": token, "shelf": 1, **self._account()},
                 kept=instance_id in self.drawer.kept,
             )
         for binding_id, instance_id in self.drawer.locks.items():
@@ -229,7 +228,11 @@ class DrawerBroker:
                 binding_id=binding_id,
                 service_id=SERVICE,
                 plan_id=PLAN,
-                resource={"lock": binding_id, **self._token_of(instance_id)},
+                resource={
+                    "lock": binding_id,
+                    **self._token_of(instance_id),
+                    **self._account(),
+                },
             )
         yield from self.drawer.strays
 
@@ -240,6 +243,9 @@ class DrawerBroker:
             return resource["lock"] in self.drawer.locks
         tokens = {*self.drawer.things.values(), *self.drawer.unmarked}
         return resource["token"] in tokens
+
+    def _account(self) -> Json:
+        return {"account": self.drawer.account} if self.drawer.account else {}
 
     def _token_of(self, instance_id: str) -> Json:
         token = self.drawer.things.get(instance_id)
