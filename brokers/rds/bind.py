@@ -145,7 +145,7 @@ class Bind:
                 poll_after=self._poll,
             )
         what = (
-            "an account of this name from an earlier binding, on which objects in it depend"
+            "an account of this name from an earlier binding, which cannot be deleted yet"
             if retired
             else "another account of this name"
         )

@@ -68,7 +68,7 @@ FEATURES: Final[Mapping[str, Sequence[Probe]]] = {
         Probe("DeleteDatabase", _DATABASE),
         Probe("RevokeAccountPrivilege", {**_ACCOUNT, **_DATABASE}, optional=True),
     ),
-    "retire accounts of PostgreSQL": (
+    "retire accounts": (
         Probe("ModifyAccountDescription", {**_ACCOUNT, "AccountDescription": "x"}, optional=True),
         Probe("LockAccount", _ACCOUNT, optional=True),
         Probe("UnlockAccount", _ACCOUNT, optional=True),

@@ -1,11 +1,12 @@
 """Accounts that the cloud refuses to delete yet: retired, and tried again at later occasions.
 
 PostgreSQL keeps an account on which objects of a database depend, and the API has nothing that
-gives them to another ("Some objects depend on account"; RDS, Lock or delete an account). Such an
-account is made useless and marked in its description. That mark, and no record, says that it is
-retired: what an unbind tells is kept with the binding and goes with it, and what is read from the
-cloud itself is there after every crash and after the loss of the store. Once nothing depends on the
-account any more it can be deleted; at the latest it goes with its instance.
+gives them to another ("Some objects depend on account"; RDS, Lock or delete an account). Every
+engine may wait for a lock that does not come free (Account.DelError). Such an account is made
+useless and marked in its description. That mark, and no record, says that it is retired: what an
+unbind tells is kept with the binding and goes with it, and what is read from the cloud itself is
+there after every crash and after the loss of the store. Once nothing is in the way of its deletion
+any more it can be deleted; at the latest it goes with its instance.
 """
 
 from __future__ import annotations

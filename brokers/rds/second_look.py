@@ -10,7 +10,7 @@ from alibroker.brokers.rds.calls import RdsCalls
 from alibroker.brokers.rds.status import STOPPED
 
 STANDS_STILL: Final = "the database is stopped: start it in the console, then try again"
-_BUSY: Final = frozenset(
+BUSY: Final = frozenset(
     {
         "IncorrectDBInstanceState",
         "InvalidDBInstanceStatus.NotSupport",
@@ -39,7 +39,7 @@ class SecondLook:
         )
         if not name:
             return None
-        if error.code in _BUSY:
+        if error.code in BUSY:
             item = self._calls.instance(name)
             stopped = item is not None and item.get("DBInstanceStatus") == STOPPED
             return Failed(reason=STANDS_STILL) if stopped else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+import contextlib
+from typing import Any, Final
 
 from alibroker.brokers.alibabacloud.errors import CloudError, Kind
 from alibroker.brokers.alibabacloud.settings import CloudSettings
@@ -14,9 +15,11 @@ from alibroker.brokers.rds.bind import BOUND, CREATED, POLL_SECONDS
 from alibroker.brokers.rds.calls import Item, RdsCalls
 from alibroker.brokers.rds.engines import Engine
 from alibroker.brokers.rds.plans import engine_of
-from alibroker.brokers.rds.retired import Retirement, is_kept, is_kept_for_objects
+from alibroker.brokers.rds.retired import Retirement, is_kept_for_objects
+from alibroker.brokers.rds.second_look import BUSY
 
-_PATIENCE: Final = 10  # so many polls until an account that cannot be deleted is retired
+_PATIENCE: Final = 10  # so many polls, a minute, until what cannot be deleted is retired
+_FINAL: Final = frozenset({Kind.DENIED, Kind.ACCOUNT, Kind.QUOTA, Kind.FAILED})
 
 
 class Unbind:
@@ -37,9 +40,8 @@ class Unbind:
 
     def step(self, work: Work) -> Step:
         """Do the next step."""
-        name = work.binding_resource.get("username")
         # The instance itself may be unknown, if the account was found in the cloud.
-        instance_id = work.resource.get("instance_id") or work.binding_resource.get("instance_id")
+        instance_id, name = _place(work)
         if not name or not instance_id:
             return Succeeded()  # bind never asked the cloud for anything
         try:
@@ -84,29 +86,87 @@ class Unbind:
         if account.get("AccountDescription") != accounts.marker(work.binding_id):
             # It was there before and bind failed for that, or it is retired already.
             return Succeeded()
-        since = float(work.state.get("kept_since", work.now))
-        over = work.now - since > self._poll * _PATIENCE
-        if account.get("AccountStatus") == accounts.LOCKED:
-            # By somebody, or after a deletion that did not come about.
-            if over:
-                return self._retire(work, instance_id, name, engine)
-            self._calls.unlock_account(instance_id, name)
-            return self._wait(work, "The account is being unlocked", {"kept_since": since})
-        if not work.state.get("revoked"):
-            self._disarm(work, instance_id, name, engine)
+        state = dict(work.state)
+        is_locked = account.get("AccountStatus") == accounts.LOCKED
+        if is_locked and self._is_over(work, state):
+            return self._retire(work, instance_id, name, engine)
         try:
+            if is_locked:
+                # By somebody, or after a deletion that did not come about.
+                state.setdefault("kept_since", work.now)
+                self._calls.unlock_account(instance_id, name)
+                return self._wait(state, "The account is being unlocked")
+            if not state.get("revoked"):
+                self._disarm(work, state, engine)
             self._calls.delete_account(instance_id, name)
         except CloudError as error:
-            if not is_kept(error):
+            return self._refused(work, state, engine, error)
+        state["revoked"] = True
+        return self._wait(state, "The account is being deleted")
+
+    def _disarm(self, work: Work, state: dict[str, Any], engine: Engine) -> None:
+        """Let the credentials be of no use, before the account can be deleted.
+
+        What refuses that for now may delete the account all the same, so it stops nothing.
+        """
+        instance_id, name = _place(work)
+        try:
+            if engine.has_locks:
+                self._calls.reset_password(instance_id, name, accounts.new_password())
+            if engine.revokes:
+                database = str(work.binding_resource.get("database") or accounts.DATABASE)
+                self._calls.revoke(instance_id, name, database)
+        except CloudError as error:
+            if not _passes(error):
                 raise
-            if over or is_kept_for_objects(error):
-                return self._retire(work, instance_id, name, engine)
-            return self._wait(
-                work,
-                "The account will be deleted when the cloud lets it go",
-                {"revoked": True, "kept_since": since},
-            )
-        return self._wait(work, "The account is being deleted", {"revoked": True})
+            _note(work, state, error)
+        else:
+            state["revoked"] = True
+
+    def _refused(
+        self, work: Work, state: dict[str, Any], engine: Engine, error: CloudError
+    ) -> Step:
+        """Go on with an account that the cloud does not delete now, perhaps without its deletion.
+
+        What is said of the account rarely tells whether it will pass ("parameter values are
+        invalid, or the request is waiting for locks"), so it is waited for, but not for long.
+
+        Raises:
+            CloudError: It is about something else than the account; or nothing can be done about
+                it, not even the credentials be made useless.
+        """
+        instance_id, name = _place(work)
+        if is_kept_for_objects(error):
+            return self._retire(work, instance_id, name, engine)
+        if error.kind is Kind.NOT_FOUND and "Instance" not in error.code:
+            return self._wait(state, "The account is being deleted")  # by somebody else
+        if not _passes(error):
+            if error.kind in _FINAL:
+                # The operation ends here, and the account stays for somebody to delete.
+                self._make_useless(state, instance_id, name, engine)
+            raise error
+        _note(work, state, error)
+        state.setdefault("kept_since", work.now)
+        if self._is_over(work, state):
+            return self._retire(work, instance_id, name, engine)
+        self._make_useless(state, instance_id, name, engine)
+        return self._wait(state, "The account will be deleted when the cloud lets it go")
+
+    def _make_useless(
+        self, state: dict[str, Any], instance_id: str, name: str, engine: Engine
+    ) -> None:
+        """Replace the password of an account that stays for now, unless that has been done.
+
+        A refusal is not the last word: an account is retired only with a new password.
+        """
+        if state.get("revoked") and (engine.has_locks or state.get("useless")):
+            return
+        with contextlib.suppress(CloudError):
+            self._calls.reset_password(instance_id, name, accounts.new_password())
+            state |= {"revoked": True, "useless": True}
+
+    def _is_over(self, work: Work, state: Json) -> bool:
+        return work.now - float(state.get("kept_since", work.now)) > self._poll * _PATIENCE
 
     def _look(self, work: Work, instance_id: str, name: str, engine: Engine) -> Item | None:
         """Return the account; the first look is an occasion to delete retired ones as well."""
@@ -115,14 +175,6 @@ class Unbind:
         listed = self._calls.accounts(instance_id)
         self._retirement.try_again(instance_id, listed, locks=engine.has_locks)
         return next((one for one in listed if one.get("AccountName") == name), None)
-
-    def _disarm(self, work: Work, instance_id: str, name: str, engine: Engine) -> None:
-        """Let the credentials be of no use, before the account can be deleted."""
-        if engine.has_locks:
-            self._calls.reset_password(instance_id, name, accounts.new_password())
-        if engine.revokes:
-            database = str(work.binding_resource.get("database") or accounts.DATABASE)
-            self._calls.revoke(instance_id, name, database)
 
     def _retire(self, work: Work, instance_id: str, name: str, engine: Engine) -> Step:
         self._retirement.retire(instance_id, name, work.binding_id, locks=engine.has_locks)
@@ -134,6 +186,9 @@ class Unbind:
         # It was there: what created it was answered, or took effect.
         complete = bool(work.binding_resource.get(BOUND) or work.state.get("revoked"))
         rest = unsettled(work, self._settle, since=since, complete=complete)
+        if lost_at := work.state.get("lost_at"):
+            # Of a request to change or delete it, which would do so to one of the same name.
+            rest = max(rest, self._settle - (work.now - lost_at))
         if not rest:
             return Succeeded()
         return InProgress(
@@ -142,5 +197,22 @@ class Unbind:
             poll_after=min(self._poll, rest),
         )
 
-    def _wait(self, work: Work, text: str, more: Json) -> InProgress:
-        return InProgress(description=text, state={**work.state, **more}, poll_after=self._poll)
+    def _wait(self, state: Json, text: str) -> InProgress:
+        return InProgress(description=text, state=state, poll_after=self._poll)
+
+
+def _place(work: Work) -> tuple[str, str]:
+    """Return the instance and the account; of a found one, the binding knows the instance."""
+    facts = work.binding_resource
+    instance_id = work.resource.get("instance_id") or facts.get("instance_id")
+    return str(instance_id or ""), str(facts.get("username") or "")
+
+
+def _passes(error: CloudError) -> bool:
+    """Tell whether a refusal may pass and is about the account, and not about its instance."""
+    return error.kind in {Kind.RETRY, Kind.UNKNOWN} and error.code not in BUSY
+
+
+def _note(work: Work, state: dict[str, Any], error: CloudError) -> None:
+    if error.kind is Kind.UNKNOWN:
+        state["lost_at"] = work.now

@@ -114,7 +114,7 @@ def test_what_the_broker_can_do_without_is_a_warning(
 ) -> None:
     found = checks(environment, "rds", **owner.identity(everything({"rds:LockAccount"})))
     owner.clean()
-    assert found["RDS: may retire accounts of PostgreSQL"].state is CheckState.WARNING
+    assert found["RDS: may retire accounts"].state is CheckState.WARNING
     assert not wrong(found)
 
 

@@ -226,6 +226,8 @@ OWN: Final[dict[str, dict[str, str | None]]] = {
     "DeleteAccount": {
         **_ACCOUNTS,
         "AccountActionForbidden": LATER,
+        "Account.DelError": LATER,
+        "Account.DeleteError": LATER,
         "IncorrectAccountStatus": LATER,
         "InvalidAccountName.NotFound": LATER,
     },

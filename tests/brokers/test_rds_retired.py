@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from alibroker.brokers.api import Failed, Succeeded
+from alibroker.brokers.api import (
+    Failed,
+    InProgress,
+    OperationKind,
+    Step,
+    Succeeded,
+    TryAgainError,
+    Work,
+)
+from alibroker.brokers.driver import Operation
 from alibroker.brokers.rds.account_calls import AccountCalls
 from alibroker.brokers.rds.inventory import ACCOUNT, RETIRED_ACCOUNT
 
@@ -15,7 +25,7 @@ if TYPE_CHECKING:
 
     from conftest import Sandbox
 
-    from alibroker.brokers.driver import Driver, Operation
+    from alibroker.brokers.driver import Driver
 
     Drive = Callable[..., Driver]
 
@@ -146,6 +156,142 @@ def test_what_a_ram_policy_does_not_allow_does_not_matter(
     assert isinstance(driver.unbind("i", "b").end, Succeeded)
     assert sandbox.calls()["rds:ResetAccountPassword"] == 2
     driver.deprovision("i")
+
+
+class Lapse:
+    """A binding b of an instance i, unbound with the waits of production and without waiting."""
+
+    def __init__(self, rds: Drive, sandbox: Sandbox, plan: str) -> None:
+        sandbox.settings(time_scale=0.0)
+        self.driver = rds()
+        self.driver.provision("i", plan)
+        self.name = self.driver.bind("i", "b").credentials["username"]
+        usual = rds(ALIBROKER_POLL_INTERVAL="15", ALIBROKER_SETTLE_SECONDS="120")
+        self._unbind: Callable[[Work], Step] = usual.broker.unbind
+        sandbox.control("DELETE", "counters")
+
+    def unbind(self, steps: int = 100) -> tuple[Operation, float]:
+        """Unbind by a clock that leaps over every wait; return the seconds as well."""
+        operation = Operation(OperationKind.UNBIND, "i", "b")
+        now = operation.started_at
+        for _ in range(steps):
+            work = msgspec.structs.replace(self.driver.work(operation), now=now)
+            try:
+                step = self._unbind(work)
+            except TryAgainError as error:
+                operation.steps.append(error)
+                now += max(error.after or 0.0, 6.0)
+                continue
+            operation.steps.append(step)
+            if not isinstance(step, InProgress):
+                break
+            operation.state = msgspec.json.encode(step.state)
+            now += step.poll_after
+        return operation, now - operation.started_at
+
+    def end(self) -> None:
+        self.driver.deprovision("i")
+
+
+@pytest.mark.parametrize("plan", [PLAN, MYSQL])
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("Account.DelError", 400),
+        ("Account.DeleteError", 400),
+        ("AccountActionForbidden", 401),
+        ("SqlExecuteFailedOrTimeout", 400),
+        ("InternalError", 500),
+    ],
+)
+def test_an_account_that_is_never_deleted_is_retired_within_two_minutes(
+    rds: Drive, sandbox: Sandbox, plan: str, code: str, status: int
+) -> None:
+    lapse = Lapse(rds, sandbox, plan)
+    sandbox.fault("DeleteAccount", "error", code=code, status=status, message="No.", times=None)
+    first, _ = lapse.unbind(steps=1)
+    assert isinstance(first.steps[-1], InProgress)
+    assert sandbox.calls()["rds:ResetAccountPassword"] == 1  # useless at once
+    operation, seconds = lapse.unbind()
+    assert isinstance(operation.end, Succeeded), operation.steps[-1]
+    assert seconds <= 120.0
+    assert accounts(sandbox)[lapse.name]["description"] == "alibroker_retired-b"
+    lapse.end()
+
+
+@pytest.mark.parametrize("plan", [PLAN, MYSQL])
+def test_an_account_whose_credentials_are_good_is_never_retired(
+    rds: Drive, sandbox: Sandbox, plan: str
+) -> None:
+    lapse = Lapse(rds, sandbox, plan)
+    for action in ("DeleteAccount", "ResetAccountPassword"):
+        sandbox.fault(action, "error", code="Account.UpdateError", status=400, times=None)
+    operation, _ = lapse.unbind()
+    assert operation.end is None
+    last = operation.steps[-1]
+    assert isinstance(last, TryAgainError)
+    assert "ResetAccountPassword" in last.reason
+    assert accounts(sandbox)[lapse.name]["description"] == "alibroker-b"
+    sandbox.control("DELETE", "faults")
+    release(sandbox)
+    operation, _ = lapse.unbind()
+    assert isinstance(operation.end, Succeeded)
+    assert accounts(sandbox) == {}
+    lapse.end()
+
+
+@pytest.mark.parametrize("action", ["RevokeAccountPrivilege", "DeleteAccount"])
+def test_a_busy_instance_is_waited_for_and_not_its_account_retired(
+    rds: Drive, sandbox: Sandbox, action: str
+) -> None:
+    lapse = Lapse(rds, sandbox, MYSQL)
+    sandbox.fault(action, "error", code="IncorrectDBInstanceState", status=403, times=40)
+    operation, seconds = lapse.unbind()
+    assert isinstance(operation.end, Succeeded)
+    assert seconds > 120.0
+    assert accounts(sandbox) == {}
+    lapse.end()
+
+
+@pytest.mark.parametrize(
+    ("plan", "action"), [(MYSQL, "RevokeAccountPrivilege"), (PLAN, "ResetAccountPassword")]
+)
+def test_what_cannot_be_disarmed_is_deleted_all_the_same(
+    rds: Drive, sandbox: Sandbox, plan: str, action: str
+) -> None:
+    lapse = Lapse(rds, sandbox, plan)
+    release(sandbox)
+    sandbox.fault(action, "error", code="Account.UpdateError", status=400, times=None)
+    operation, seconds = lapse.unbind()
+    assert isinstance(operation.end, Succeeded)
+    assert seconds < 60.0
+    assert accounts(sandbox) == {}
+    lapse.end()
+
+
+@pytest.mark.parametrize("code", ["Forbidden.RAM", "SomethingNobodyHasSeen"])
+def test_an_unbind_that_ends_badly_leaves_credentials_of_no_use(
+    rds: Drive, sandbox: Sandbox, code: str
+) -> None:
+    lapse = Lapse(rds, sandbox, MYSQL)
+    sandbox.fault("DeleteAccount", "error", code=code, status=403, times=None)
+    assert "DeleteAccount" in reason(lapse.unbind()[0])
+    assert sandbox.calls()["rds:ResetAccountPassword"] == 1
+    sandbox.control("DELETE", "faults")
+    assert isinstance(lapse.unbind()[0].end, Succeeded)
+    assert lapse.name not in accounts(sandbox)
+    lapse.end()
+
+
+def test_a_survey_deletes_a_retired_account_of_mysql(rds: Drive, sandbox: Sandbox) -> None:
+    lapse = Lapse(rds, sandbox, MYSQL)
+    sandbox.fault("DeleteAccount", "error", code="Account.DelError", status=400, times=None)
+    lapse.unbind()
+    assert accounts(sandbox)[lapse.name]["description"].startswith("alibroker_retired-")
+    sandbox.control("DELETE", "faults")
+    list(lapse.driver.broker.inventory())  # type: ignore[attr-defined] # of this broker
+    assert lapse.name not in accounts(sandbox)
+    lapse.end()
 
 
 def test_a_locked_account_is_unlocked_to_be_deleted(driver: Driver, sandbox: Sandbox) -> None:
