@@ -11,12 +11,12 @@ from world import OSS, RDS, World, new_id
 
 def use(world: World, key_id: str, secret: str) -> None:
     """Start the broker anew with another key."""
-    world.broker.process.stop()
+    world._stop_broker()
     world.settings |= {
         "ALIBABA_CLOUD_ACCESS_KEY_ID": key_id,
         "ALIBABA_CLOUD_ACCESS_KEY_SECRET": secret,
     }
-    world.broker = world._start_broker()
+    world._start_broker()
 
 
 @pytest.fixture
