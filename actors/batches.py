@@ -159,7 +159,10 @@ class Batches:
         if decision.record is not None:
             key = change.command.key
             return self._write(change, key, decision.record, decision.answer)
-        self._replies.answer(change, decision.answer)
+        if change.early:
+            resolve(change.reply, Answer(Verdict.UNSURE))
+        else:
+            self._replies.answer(change, decision.answer)
         return None
 
     def _decide_report(self, item: StepReport) -> Write | None:

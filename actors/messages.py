@@ -50,6 +50,9 @@ class Change:
     command: Command
     broker: str
     reply: Reply[Answer]
+    early: bool = False
+    """Whether it has not passed the barrier. A write compares what it was decided on; any other
+    answer is *unsure*."""
 
 
 @dataclass(frozen=True, slots=True)

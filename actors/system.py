@@ -217,13 +217,18 @@ class BrokerSystem:
         self.send(command, reply)
         return reply
 
-    def send(self, command: Command, reply: Reply[Answer]) -> None:
-        """Send a command on its way, with where its answer is awaited; see `submit`."""
+    def send(self, command: Command, reply: Reply[Answer], *, early: bool = False) -> None:
+        """Send a command on its way, with where its answer is awaited; see `submit`.
+
+        With `early` nobody has waited until the records are `up_to_date`: then the answer is that
+        it has begun, or that this is *unsure*.
+        """
         service = self.catalog.service(command.service_id)
         if service is None:
             resolve(reply, Answer(Verdict.UNAVAILABLE, "The plugin of this service is not loaded."))
         else:
-            self._dispatcher.tell(Change(command, service.broker, reply))
+            early = early and not self.replica.is_current
+            self._dispatcher.tell(Change(command, service.broker, reply, early))
 
     def replicas(self) -> int:
         """Return how many replicas live, this one included."""

@@ -13,7 +13,7 @@ import msgspec
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING
 from alibroker.http.awaited import Awaited
-from alibroker.http.errors import ASYNC_REQUIRED, CONCURRENCY, OsbError
+from alibroker.http.errors import ASYNC_REQUIRED, CONCURRENCY, OsbError, behind
 from alibroker.lifecycle.commands import Answer, Command, Verdict
 from alibroker.lifecycle.records import Operation, OperationState, Record
 
@@ -47,16 +47,33 @@ REFUSALS: Final[dict[Verdict, tuple[int, str, str]]] = {
 }
 
 
-async def ask(system: BrokerSystem, command: Command, timeout: float) -> Answer:  # noqa: ASYNC109
+async def ask(
+    system: BrokerSystem,
+    command: Command,
+    timeout: float,  # noqa: ASYNC109
+    *,
+    early: bool = False,
+) -> Answer:
     """Submit a command and await its answer, at most `timeout` seconds.
+
+    Args:
+        system: the broker.
+        command: what is to be done.
+        timeout: seconds.
+        early: whether nobody has waited until the records are up to date.
 
     Raises:
         OsbError: The command was refused, failed, or is not through yet.
     """
     reply: Awaited[Answer] = Awaited()
-    system.send(command, reply)
+    system.send(command, reply, early=early)
     try:
         answer = await reply.within(timeout)
+        if answer.verdict is Verdict.UNSURE:
+            await settled(system)
+            reply = Awaited()
+            system.send(command, reply)
+            answer = await reply.within(timeout)
     except TimeoutError:
         # 5xx, for the operation goes on: the platform is to undo what it no longer waits for.
         raise OsbError(
@@ -75,6 +92,16 @@ async def ask(system: BrokerSystem, command: Command, timeout: float) -> Answer:
     if answer.verdict is Verdict.ENDED and record is not None:
         _raise_if_failed(record)
     return answer
+
+
+async def settled(system: BrokerSystem) -> None:
+    """Wait until the records are up to date.
+
+    Raises:
+        OsbError: 503, that cannot be seen to now.
+    """
+    if not await system.up_to_date():
+        raise behind()
 
 
 def send(resp: falcon.asgi.Response, status: int, body: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import falcon.asgi
 
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING, OperationKind
-from alibroker.http.answers import ask, send, send_last_operation, send_outcome
+from alibroker.http.answers import ask, send, send_last_operation, send_outcome, settled
 from alibroker.http.bodies import BindBody, checked_id, read_body, required_query
 from alibroker.http.checks import (
     check_known,
@@ -42,6 +42,8 @@ class ServiceBinding:
         """Bind, or bind anew in place of a predecessor."""
         body = await read_body(req, BindBody, self._settings.max_body)
         catalog = self._system.catalog
+        if body.predecessor_binding_id is not None:
+            await settled(self._system)
         service_id, plan_id = self._offer(body, checked_id("instance_id", instance_id))
         plan = offered_plan(catalog, service_id, plan_id)
         if not catalog.bindable(plan.id):
@@ -67,7 +69,7 @@ class ServiceBinding:
             predecessor_binding_id=body.predecessor_binding_id or "",
             **common(req, plan, OperationKind.BIND),
         )
-        answer = await ask(self._system, command, self._settings.response_timeout)
+        answer = await ask(self._system, command, self._settings.response_timeout, early=True)
         binding = answer.record
         # An answer that is not final holds nothing of the binding (OSB, Binding).
         if isinstance(binding, Binding) and not answer.goes_on:

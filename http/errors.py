@@ -53,6 +53,16 @@ def bad_request(description: str) -> OsbError:
     return OsbError(400, "BadRequest", description)
 
 
+def behind() -> OsbError:
+    """Return the error where records may have been changed by others, and it cannot be seen."""
+    return OsbError(
+        503,
+        "ServiceUnavailable",
+        "The broker cannot see now whether it knows the latest state; try again.",
+        headers={"Retry-After": "2"},
+    )
+
+
 def phrase(status: int) -> str:
     """Return a status in words (RFC 9110, section 15), whatever this Python calls it."""
     return _RENAMED.get(status) or HTTPStatus(status).phrase

@@ -9,7 +9,14 @@ import falcon.asgi
 
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.api import NOTHING, OperationKind
-from alibroker.http.answers import REFUSALS, ask, send, send_last_operation, send_outcome
+from alibroker.http.answers import (
+    REFUSALS,
+    ask,
+    send,
+    send_last_operation,
+    send_outcome,
+    settled,
+)
 from alibroker.http.bodies import (
     ProvisionBody,
     UpdateBody,
@@ -48,6 +55,7 @@ class ServiceInstance:
         body = await read_body(req, ProvisionBody, self._settings.max_body)
         plan = offered_plan(self._system.catalog, body.service_id, body.plan_id)
         if plan.hidden:
+            await settled(self._system)
             check_sold(plan, self._system.view.instance(instance_id))
         check_maintenance_info(plan, body.maintenance_info)
         parameters, _ = given_parameters(
@@ -64,7 +72,7 @@ class ServiceInstance:
             maintenance_version=maintenance_version(plan),
             **common(req, plan, OperationKind.PROVISION),
         )
-        answer = await ask(self._system, command, self._settings.response_timeout)
+        answer = await ask(self._system, command, self._settings.response_timeout, early=True)
         self._send(resp, answer, ended=201)
 
     async def on_patch(

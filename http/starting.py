@@ -19,7 +19,7 @@ from alibroker.etcd import gateway
 from alibroker.etcd.reclaim import reclaim
 from alibroker.http.authentication import OPEN_PATHS
 from alibroker.http.ending import end_broker
-from alibroker.http.errors import OsbError
+from alibroker.http.errors import OsbError, behind
 from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
@@ -80,13 +80,11 @@ class Gate:
                 "The broker is starting, and reads its records back; try again.",
                 headers={"Retry-After": "5"},
             )
-        if req.path not in STATIC_PATHS and not await self._up_to_date():
-            raise OsbError(
-                503,
-                "ServiceUnavailable",
-                "The broker cannot see now whether it knows the latest state; try again.",
-                headers={"Retry-After": "2"},
-            )
+        # What creates is mostly new, which the store itself sees to: it waits only if it is not.
+        if req.path in STATIC_PATHS or req.method == "PUT":
+            return
+        if not await self._up_to_date():
+            raise behind()
 
     async def process_response(
         self,

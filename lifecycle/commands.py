@@ -163,6 +163,8 @@ class Verdict(enum.StrEnum):
     """The record would be larger than what the store takes."""
     UNREADABLE = "unreadable"
     """There is a record, but it cannot be read: an operator has to look at it."""
+    UNSURE = "unsure"
+    """Other replicas may have written what makes it another answer: wait, and ask again."""
     ERROR = "error"
     """A defect of the broker; see its log."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,14 @@ from alibroker.actors.messages import Settlement
 from alibroker.actors.system import BrokerSystem
 from alibroker.etcd import keys
 from alibroker.etcd.client import Entry, Etcd
-from alibroker.lifecycle.commands import Bind, Deprovision, Unbind, Verdict
+from alibroker.lifecycle.commands import (
+    Answer,
+    Bind,
+    Command,
+    Deprovision,
+    Unbind,
+    Verdict,
+)
 from alibroker.lifecycle.records import Key, Operation, Outline, Status
 
 MakeReplica = Callable[..., BrokerSystem]
@@ -216,6 +223,24 @@ def test_an_instance_is_not_deleted_under_a_binding_that_another_has_just_made(
             if bound.result().verdict is Verdict.STARTED:
                 eventually(lambda: not up_to_date(other).view.operation(Key(name, "b")).in_progress)  # noqa: B023
                 ask(other, Unbind(binding_id="b", **common(name, accepts_incomplete=False)))
+
+
+def test_who_has_not_waited_is_told_what_has_begun_and_nothing_else(
+    pair: tuple[BrokerSystem, BrokerSystem],
+) -> None:
+    one, other = pair
+
+    def early(command: Command) -> Verdict:
+        reply: Future[Answer] = Future()
+        other.send(command, reply, early=True)
+        return reply.result(timeout=30).verdict
+
+    for number in range(20):
+        ask(one, provision(f"i{number}"))
+        # Whether the other has heard of it yet, or its write is the first to say so.
+        assert early(provision(f"i{number}", parameters={"token": "another"})) is Verdict.UNSURE
+        assert early(provision(f"j{number}")) is Verdict.STARTED
+    assert ask(up_to_date(other), provision("i1")).verdict in (Verdict.JOINED, Verdict.DONE)
 
 
 def test_nothing_in_the_cloud_gets_two_records(
