@@ -71,7 +71,7 @@ class Repository:
         """How far the records are known: all changes up to this revision of the store."""
         self.unreadable: set[Key] = set()
         """What cannot be read; it is left as it is, and nothing is written over it."""
-        self.outdated: list[Key] = []
+        self.outdated: set[Key] = set()
         """What is sealed with another than the current key."""
 
     def open(self) -> None:
@@ -170,7 +170,7 @@ class Repository:
             if record is not None:
                 self._revisions[record.key] = pair.revision
                 if not self._sealer.is_current(sealed_text(pair.value)):
-                    self.outdated.append(record.key)
+                    self.outdated.add(record.key)
                 yield record, pair.value
 
     def decoded(self, key: Key, value: bytes) -> Record:
@@ -296,11 +296,17 @@ class Repository:
             return None
         self.unreadable.discard(key)
         if value is None:
+            self.outdated.discard(key)
             self._revisions.pop(key, None)
             self._removed[key] = revision
             return key, None
         record = self._decoded(KeyValue(path, value, revision))
         self._revisions[key] = revision
+        # A replica that has not been restarted yet still seals with the key that is to go.
+        if record is not None and not self._sealer.is_current(sealed_text(value)):
+            self.outdated.add(key)
+        else:
+            self.outdated.discard(key)
         return key, record
 
     def close(self) -> None:

@@ -14,9 +14,12 @@ from drawers import Drawer, DrawerBroker
 from waiting import eventually
 
 from alibroker.actors.messages import Settlement
+from alibroker.actors.settings import EngineSettings
 from alibroker.actors.system import BrokerSystem
 from alibroker.etcd import keys
 from alibroker.etcd.client import Entry, Etcd
+from alibroker.etcd.records import sealed_text
+from alibroker.etcd.sealing import Sealer
 from alibroker.lifecycle.commands import (
     Answer,
     Bind,
@@ -328,3 +331,34 @@ def test_an_earlier_release_that_takes_the_store_is_given_way(
         assert "earlier release" in eventually(lambda: one.view.problem)  # noqa: B023
         assert ask(one, provision("i1")).verdict is Verdict.UNAVAILABLE
         assert one.view.keys() == []
+
+
+def test_a_key_is_changed_one_replica_after_the_other(
+    etcd: Etcd, etcd_endpoint: str, drawer: Drawer, tmp_path: Path
+) -> None:
+    """What those seal that still have the old one first is sealed anew as well."""
+    secrets = {"old": bytes(range(32)), "new": bytes(range(1, 33))}
+    sealer = Sealer(secrets, "new")
+
+    def start(first: str) -> BrokerSystem:
+        settings = EngineSettings(data_dir=tmp_path / first)
+        store = Etcd([etcd_endpoint])
+        system = BrokerSystem([DrawerBroker(drawer)], store, Sealer(secrets, first), settings)
+        system.start()
+        system.wait_until_ready(30)
+        return system
+
+    def is_sealed_anew() -> bool:
+        (found,) = etcd.read([keys.instance_key("i1")], timeout=2)
+        assert found is not None
+        return sealer.is_current(sealed_text(found.value))
+
+    one, other = start("new"), start("old")
+    try:
+        ask(other, provision("i1", parameters={"token": "t"}, accepts_incomplete=False))
+        up_to_date(one)
+        other.stop()
+        eventually(is_sealed_anew, 30)
+    finally:
+        other.stop()
+        one.stop()
