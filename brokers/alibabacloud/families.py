@@ -63,7 +63,21 @@ def rule(kind: Kind, message: str, source: str, *codes: str, actions: str = ".*"
 
 BUSY: Final = "Alibaba Cloud is still busy with this resource"
 DISTURBANCE: Final = "Alibaba Cloud has a disturbance"
-"""What is told of errors that pass, whichever product says so."""
+FEWER: Final = "Alibaba Cloud asks for fewer calls"
+LIMIT: Final = "a limit of the Alibaba Cloud account is reached: delete something or ask for more"
+OVERDUE: Final = "the Alibaba Cloud account is overdue or stopped: settle that, then try again"
+REGION: Final = (
+    "Alibaba Cloud does not know this region, or closes it: the broker's operator has to set "
+    "ALIBROKER_REGION to another one"
+)
+RISK: Final = (
+    "Alibaba Cloud's risk control forbids this to the account: its owner has to look into the "
+    "console, or ask support"
+)
+UNREGISTERED: Final = (
+    "the Alibaba Cloud account lacks real-name registration: register it, then try again"
+)
+"""What is told wherever it happens, whichever product says so."""
 
 _GATEWAY: Final = "RDS, client error codes"  # the list is about the gateway of all RPC products
 _SDK: Final = "aliyun-python-sdk-core"
@@ -74,7 +88,7 @@ _OSS: Final = "OSS, HTTP 403"
 COMMON: Final = (
     rule(
         Kind.THROTTLED,
-        "Alibaba Cloud asks for fewer calls",
+        FEWER,
         f"{_GATEWAY}; {_TERRAFORM}",
         r"(.*\.)?Throttling(User|\..*)?",
         r"FlowLimit.*",
@@ -118,22 +132,20 @@ COMMON: Final = (
     ),
     rule(
         Kind.FAILED,
-        "Alibaba Cloud does not know this region, or closes it: the broker's operator has to set "
-        "ALIBROKER_REGION to another one",
+        REGION,
         _GATEWAY,
         r"InvalidRegionId(\..*)?",
         r"Forbidden\.RegionNotFound",
     ),
     rule(
         Kind.ACCOUNT,
-        "Alibaba Cloud's risk control forbids this to the account: its owner has to look into the "
-        "console, or ask support",
+        RISK,
         _GATEWAY,
         r"Forbidden\.RiskControl",
     ),
     rule(
         Kind.ACCOUNT,
-        "the Alibaba Cloud account lacks real-name registration: register it, then try again",
+        UNREGISTERED,
         _GATEWAY,
         r"RealNameAuthenticationError",
         r"Forbidden\.Authentication",
@@ -152,14 +164,14 @@ COMMON: Final = (
     ),
     rule(
         Kind.ACCOUNT,
-        "the Alibaba Cloud account is overdue or stopped: settle that, then try again",
+        OVERDUE,
         _OSS,
         r"UserDisable",
         r"InDebt(Overdue)?",
     ),
     rule(
         Kind.QUOTA,
-        "a limit of the Alibaba Cloud account is reached: delete something or ask for more",
+        LIMIT,
         f"{_GATEWAY}; {_RAM}",
         r".*Quota.*",
         r"(.*\.)?\w*LimitExceeded(\..*)?",

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from alibroker.brokers.alibabacloud.families import DISTURBANCE, Kind, rule
+from alibroker.brokers.alibabacloud.families import (
+    DISTURBANCE,
+    REGION,
+    RISK,
+    UNREGISTERED,
+    Kind,
+    rule,
+)
 
 _GATEWAY: Final = "RDS, client error codes"
 _ORDERS: Final = "RDS, error codes of CreateDBInstance and ModifyDBInstanceSpec"
@@ -27,16 +34,14 @@ ORDER_RULES: Final = (
     ),
     rule(
         Kind.FAILED,
-        "Alibaba Cloud does not know this region, or closes it: the broker's operator has to set "
-        "ALIBROKER_REGION to another one",
+        REGION,
         _ORDERS,
         r"RegionDissolvedEOM",
         r"RegionEndTimeDissolved\w*",
     ),
     rule(
         Kind.ACCOUNT,
-        "Alibaba Cloud's risk control forbids this to the account: its owner has to look into the "
-        "console, or ask support",
+        RISK,
         _ORDERS,
         r"Risk\.RiskControlRejection",
         r"RISK\.RISK_CONTROL_REJECTION",
@@ -44,7 +49,7 @@ ORDER_RULES: Final = (
     ),
     rule(
         Kind.ACCOUNT,
-        "the Alibaba Cloud account lacks real-name registration: register it, then try again",
+        UNREGISTERED,
         _ORDERS,
         r"Order\.NoRealNameAuthentication",
     ),

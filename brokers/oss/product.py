@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from alibroker.brokers.alibabacloud.families import DISTURBANCE, Kind, rule
+from alibroker.brokers.alibabacloud.families import (
+    DISTURBANCE,
+    FEWER,
+    LIMIT,
+    OVERDUE,
+    Kind,
+    rule,
+)
 from alibroker.brokers.alibabacloud.product import Product
 
 _OSS: Final = "OSS, error codes"
@@ -15,7 +22,7 @@ OSS: Final = Product(
     rules=(
         rule(
             Kind.THROTTLED,
-            "Alibaba Cloud asks for fewer calls",
+            FEWER,
             _OSS,
             r"ServiceBusy",
             r"\w*(Qps|TrafficRate)LimitExceeded",
@@ -48,14 +55,14 @@ OSS: Final = Product(
         rule(Kind.DENIED, "", _FORBIDDEN, r"AccessDenied", r"BucketNotBelongTo"),
         rule(
             Kind.ACCOUNT,
-            "the Alibaba Cloud account is overdue or stopped: settle that, then try again",
+            OVERDUE,
             _FORBIDDEN,
             r"AbnormalBucketOwnerStatus",
             r"BucketDisable",
         ),
         rule(
             Kind.QUOTA,
-            "a limit of the Alibaba Cloud account is reached: delete something or ask for more",
+            LIMIT,
             _OSS,
             r"TooManyBuckets",
         ),

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from alibroker.brokers.alibabacloud.families import BUSY, DISTURBANCE, Kind, rule
+from alibroker.brokers.alibabacloud.families import (
+    BUSY,
+    DISTURBANCE,
+    FEWER,
+    LIMIT,
+    Kind,
+    rule,
+)
 
 _GATEWAY: Final = "RDS, client error codes"
 _LIST: Final = "RDS, error codes"
@@ -18,7 +25,7 @@ _TERRAFORM: Final = "terraform-provider-alicloud, errors that its RDS resources 
 _PROVISION: Final = "CreateDBInstance|ModifyDBInstanceSpec"
 
 RULES: Final = (
-    rule(Kind.THROTTLED, "Alibaba Cloud asks for fewer calls", _ACCOUNTS, r"ConcurrentLimit"),
+    rule(Kind.THROTTLED, FEWER, _ACCOUNTS, r"ConcurrentLimit"),
     rule(
         Kind.RETRY,
         BUSY,
@@ -166,7 +173,7 @@ RULES: Final = (
     ),
     rule(
         Kind.QUOTA,
-        "a limit of the Alibaba Cloud account is reached: delete something or ask for more",
+        LIMIT,
         _ORDERS,
         r"NumberExceed\..*",
     ),
