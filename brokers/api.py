@@ -324,6 +324,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Unix time in seconds at which the cloud created it; 0 if it does not say."""
     kept: bool = False
     """Whether an operator said that it is to stay although no record knows it."""
+    held: str = ""
+    """What keeps it from being deleted until somebody else lets go of it, in words that follow
+    `while it is`; empty if nothing does."""
     contents_unknown: bool = False
     """Whether the cloud would not say just now what belongs to this instance."""
     resource: Json = NOTHING

@@ -169,11 +169,12 @@ class Survey:
     def _finding(
         self, disagreement: Disagreement, key: Key, text: str, thing: Found | None = None
     ) -> Finding:
+        held = thing.held if thing is not None else ""
         return Finding(
             disagreement=disagreement,
             broker=self._plugin.name,
             key=key,
-            description=text,
+            description=f"{text} It stays while it is {held}." if held else text,
             found=thing,
             since=self._now,
         )

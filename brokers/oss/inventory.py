@@ -24,10 +24,10 @@ from alibroker.brokers.oss.bindings import BOUND
 from alibroker.brokers.oss.buckets import Buckets
 from alibroker.brokers.oss.configuration import OWN_NAME, PREFIX, parameters_of
 from alibroker.brokers.oss.instances import CREATED, address
-from alibroker.brokers.oss.marks import Mark, read_mark
+from alibroker.brokers.oss.marks import Mark, of_others, read_mark
 from alibroker.brokers.oss.names import CHOSEN
 from alibroker.brokers.oss.storage import BucketCalls, ListedBucket, list_buckets
-from alibroker.brokers.oss.users import Policy, RamCalls
+from alibroker.brokers.oss.users import Attachment, Policy, RamCalls
 
 BUCKET: Final = "OSS bucket"
 USER: Final = "RAM user"
@@ -61,8 +61,9 @@ class OssInventory:
             found = list(self._found_buckets())
             of_instance = {one.instance_id: one for one in found if one.instance_id}
             policies = self._ram.policies_with({OWNER_TAG: tag_value(self._owner)})
-            found += map(_found_policy, policies)
-            found += self._found_users(policies, of_instance)
+            attached = {one.name: self._ram.attachments(one.name) for one in policies}
+            found += (_found_policy(one, attached[one.name]) for one in policies)
+            found += self._found_users(policies, attached, of_instance)
         except CloudError as error:
             raise TryAgainError(str(error), after=error.after) from error
         return found
@@ -135,11 +136,12 @@ class OssInventory:
         )
 
     def _found_users(
-        self, policies: Iterable[Policy], instances: Mapping[str, Found]
+        self,
+        policies: Iterable[Policy],
+        attached: Mapping[str, Iterable[Attachment]],
+        instances: Mapping[str, Found],
     ) -> Iterator[Found]:
-        policy_of = {
-            name: policy for policy in policies for name in self._ram.users_of(policy.name)
-        }
+        policy_of = {one.name: policy for policy in policies for one in attached[policy.name]}
         access_by = {
             name: Access.granted(self._owner, name, self._ram.policy_document(name))
             for name in {policy.name for policy in policy_of.values()}
@@ -174,10 +176,12 @@ class OssInventory:
             )
 
 
-def _found_policy(policy: Policy) -> Found:
+def _found_policy(policy: Policy, attached: Iterable[Attachment]) -> Found:
+    others = of_others(attached)
     return msgspec.structs.replace(
         marked(POLICY, policy.name, policy.tags),
         main=False,
         created_at=policy.created_at,
+        held=f"attached to {others}" if others else "",
         resource={"policy": policy.name},
     )

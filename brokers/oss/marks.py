@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from alibroker.brokers.alibabacloud.naming import tag_text, tag_value
 from alibroker.brokers.digests import digest
+from alibroker.brokers.oss.users import Attachment
 
 _LONGEST: Final = 128
 _LETTERS: Final = 26
+_OWN: Final = "alibroker-"
 _LEFT_OUT: Final = "-"  # no tag has this value
 
 
@@ -23,7 +26,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 def user_name(owner: str, instance_id: str, binding_id: str) -> str:
     """Return the name of the user of a binding, the same at every attempt."""
-    return f"alibroker-{digest(owner, instance_id, binding_id, length=_LETTERS)}"
+    return f"{_OWN}{digest(owner, instance_id, binding_id, length=_LETTERS)}"
 
 
 def write_mark(owner: str, instance_id: str, binding_id: str) -> str:
@@ -47,10 +50,19 @@ def read_mark(owner: str, name: str, comment: str, policy_instance: str = "") ->
     early = Mark(policy_instance, tag_text(comment))
     if not ids and user_name(owner, early.instance_id, early.binding_id) == name:
         return early
-    if not name.startswith("alibroker-") or whose != tag_value(owner):
+    if not name.startswith(_OWN) or whose != tag_value(owner):
         return None
     if len(ids) != 2:  # noqa: PLR2004 - instance and binding
         return Mark()
     instance_id = policy_instance if ids[0] == _LEFT_OUT else tag_text(ids[0])
     mark = Mark(instance_id, tag_text(ids[1]))
     return mark if user_name(owner, mark.instance_id, mark.binding_id) == name else Mark()
+
+
+def of_others(attachments: Iterable[Attachment]) -> str:
+    """Name what somebody else has attached a policy to; empty if only bindings have it."""
+    return ", ".join(
+        f"{one.kind} {one.name}"
+        for one in attachments
+        if one.kind != "RAM user" or not one.name.startswith(_OWN)
+    )

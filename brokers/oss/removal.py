@@ -13,6 +13,7 @@ from alibroker.brokers.alibabacloud.settling import unsettled
 from alibroker.brokers.api import Failed, InProgress, Step, Succeeded, Work
 from alibroker.brokers.oss import emptying
 from alibroker.brokers.oss.instances import CREATED, Instances
+from alibroker.brokers.oss.marks import of_others
 from alibroker.brokers.oss.names import CHOSEN, ChosenNames, Holder
 from alibroker.brokers.oss.storage import BucketCalls
 from alibroker.brokers.oss.users import RamCalls
@@ -51,9 +52,7 @@ class Removal:
             return Succeeded(resource={GONE: True})
         if not work.resource.get("bucket"):
             self._remove_policies(work)
-            if lone := work.resource.get("policy"):
-                self._ram.delete_policy(lone)
-            return Succeeded(resource={GONE: True})
+            return self._remove_lone_policy(work)
         bucket = self._instances.bucket(work)
         if work.state.get("phase") == emptying.EMPTY:
             return self._empty(work, bucket)
@@ -88,6 +87,17 @@ class Removal:
         """Bindings share policies; when no binding is left, whatever is left of them is waste."""
         for policy in self._ram.policies_with(self._names.instance_tags(work)):
             self._ram.delete_policy(policy.name)
+
+    def _remove_lone_policy(self, work: Work) -> Step:
+        """Delete what an orphaned policy's record names; the last binding takes it otherwise."""
+        name = str(work.resource.get("policy", ""))
+        used = name and not self._ram.delete_policy(name)
+        if used and (others := of_others(self._ram.attachments(name))):
+            return Failed(
+                reason=f"the RAM policy {name} is attached to {others}: detach it there, then "
+                "try again"
+            )
+        return Succeeded(resource={GONE: True})
 
     def _delete(self, work: Work, bucket: BucketCalls) -> Step:
         try:

@@ -35,6 +35,13 @@ class Policy(msgspec.Struct, frozen=True):
     created_at: float
 
 
+class Attachment(msgspec.Struct, frozen=True):
+    """What a policy is attached to; `kind` is RAM user, RAM group or RAM role."""
+
+    kind: str
+    name: str
+
+
 class RamCalls:
     """RAM 2015-05-01. Every method raises `CloudError`."""
 
@@ -152,8 +159,8 @@ class RamCalls:
                 raise
             return True
 
-    def users_of(self, policy: str) -> list[str]:
-        """Return the names of what a policy is attached to; none if there is no policy."""
+    def attachments(self, policy: str) -> list[Attachment]:
+        """Return what a policy is attached to; nothing if there is no policy."""
         try:
             answer = self._call("ListEntitiesForPolicy", PolicyName=policy, PolicyType="Custom")
         except CloudError as error:
@@ -161,10 +168,14 @@ class RamCalls:
                 return []
             raise
         return [
-            *(one["UserName"] for one in _items(answer, "Users", "User")),
-            *(one["GroupName"] for one in _items(answer, "Groups", "Group")),
-            *(one["RoleName"] for one in _items(answer, "Roles", "Role")),
+            Attachment(f"RAM {what.lower()}", one[f"{what}Name"])
+            for what in ("User", "Group", "Role")
+            for one in _items(answer, f"{what}s", what)
         ]
+
+    def users_of(self, policy: str) -> list[str]:
+        """Return the names of what a policy is attached to; none if there is no policy."""
+        return [one.name for one in self.attachments(policy)]
 
     def policies_with(self, tags: Mapping[str, str]) -> list[Policy]:
         """Return the policies with all these tags (ListPolicies)."""

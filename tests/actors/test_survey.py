@@ -74,6 +74,14 @@ def test_what_no_record_knows_is_found(system: BrokerSystem, drawer: Drawer) -> 
     ]
 
 
+def test_what_somebody_else_holds_says_so(system: BrokerSystem, drawer: Drawer) -> None:
+    drawer.strays.append(stray("s", instance_id="one", held="attached to RAM group ops"))
+    (finding,) = survey(system)
+    assert finding.description == (
+        "No record names it. It stays while it is attached to RAM group ops."
+    )
+
+
 def test_what_was_deleted_behind_the_brokers_back_is_missing(
     make_system: Any, drawer: Drawer
 ) -> None:

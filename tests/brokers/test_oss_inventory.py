@@ -322,6 +322,38 @@ def test_leftover_policies_go_with_an_instance_of_which_nothing_else_is_known(
     assert sandbox.empty
 
 
+def test_a_policy_that_is_attached_elsewhere_stays_and_says_where(
+    oss: Drive, sandbox: Sandbox, call: Callable[..., Any]
+) -> None:
+    driver = oss()
+    driver.provision("i", DEFAULT)
+    driver.bind("i", "b")
+    (policy,) = inventory(driver)["RAM policy"]
+    assert policy.held == ""
+    named = {"PolicyName": policy.name, "PolicyType": "Custom"}
+    call("CreateGroup", GroupName="ops")
+    call("AttachPolicyToGroup", GroupName="ops", **named)
+    call("CreateUser", UserName="joe")
+    call("AttachPolicyToUser", UserName="joe", **named)
+    assert isinstance(driver.unbind("i", "b").end, Succeeded)
+    assert isinstance(driver.deprovision("i").end, Succeeded)
+    (left,) = inventory(driver)["RAM policy"]
+    assert left.held == "attached to RAM user joe, RAM group ops"
+    # As an orphan that an operator wants gone.
+    driver.ordered("orphan", DEFAULT)
+    driver.instances["orphan"].resource = msgspec.json.encode(left.resource)
+    failed = driver.deprovision("orphan").end
+    assert isinstance(failed, Failed)
+    assert f"{policy.name} is attached to RAM user joe, RAM group ops" in failed.reason
+    call("DetachPolicyFromUser", UserName="joe", **named)
+    call("DetachPolicyFromGroup", GroupName="ops", **named)
+    assert isinstance(driver.deprovision("orphan").end, Succeeded)
+    assert inventory(driver)["RAM policy"] == []
+    call("DeleteUser", UserName="joe")
+    call("DeleteGroup", GroupName="ops")
+    assert sandbox.empty
+
+
 def test_what_is_kept_says_so(oss: Drive, sandbox: Sandbox) -> None:
     driver = oss()
     assert isinstance(driver.broker, Inventory)
