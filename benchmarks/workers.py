@@ -73,8 +73,11 @@ def _make_instance(url: str, log: Path, workers: int) -> None:
 
 
 @contextlib.contextmanager
-def rows(before: Path | None, reads: int, changes: int) -> Iterator[dict[str, Row]]:
-    """Start everything and return what is measured."""
+def rows(before: Path | None, reads: int, changes: int, latency: int) -> Iterator[dict[str, Row]]:
+    """Start everything and return what is measured.
+
+    With a latency of the cloud, in milliseconds, what the provisions lead to is not waited for.
+    """
     key = ("LTAIbench", secrets.token_urlsafe(24))
     options = ("--time-scale", "0.002", "--instance-quota", "1000000", "--data-planes", "off")
     with contextlib.ExitStack() as stack:
@@ -89,9 +92,11 @@ def rows(before: Path | None, reads: int, changes: int) -> Iterator[dict[str, Ro
             port, usage = stack.enter_context(broker(tree, workers, sandbox))
             uses = {"CPU us of the server": usage}
             found[f"last_operation, {name}"] = Row(port, repeated(POLL, reads), reads, 200, uses)
+            cloud = None if latency else sandbox
             found[f"provisions, {name}"] = Row(
-                port, provisions(RDS, changes), changes, 202, uses, sandbox if changes else None
+                port, provisions(RDS, changes), changes, 202, uses, cloud
             )
+        sandbox.control("PUT", "settings", {"latency_ms": latency})
         yield found
 
 
@@ -102,10 +107,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--reads", type=int, default=5_000, help="in each round")
     parser.add_argument("--changes", type=int, default=500, help="in each round")
+    parser.add_argument("--latency", type=int, default=0, help="of the cloud, in milliseconds")
     parser.add_argument("--only", default="", help="measure what has this in its name")
     parser.add_argument("--json", type=Path, help="where to write the result")
     options = parser.parse_args()
-    with rows(options.before, options.reads, options.changes) as found:
+    with rows(options.before, options.reads, options.changes, options.latency) as found:
         floor = f"{options.only or 'last_operation'}, 1 worker"
         chosen = {row: one for row, one in found.items() if options.only in row or row == floor}
         measures = {row: partial(measure, one) for row, one in chosen.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import signal
 import socket
 import ssl
 import time
@@ -50,6 +51,22 @@ def certificate(directory: Path) -> tuple[Path, Path]:
         )
     )
     return cert_file, key_file
+
+
+def test_a_certificate_that_is_no_good_any_more_does_not_make_it_do_without(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    former = tmp_path / "former.pem"
+    former.write_bytes(cert.read_bytes())
+    settings = {"ALIBROKER_TLS_CERT": str(cert), "ALIBROKER_TLS_KEY": str(key)}
+    with drawer_server(tmp_path, "--graceful-timeout", "2", **settings) as server:
+        cert.write_text("no certificate")
+        server.popen.send_signal(signal.SIGHUP)
+        eventually(lambda: "go on meanwhile" in server.log.read_text(), 60)
+        for _ in range(10):
+            with pytest.raises(requests.ConnectionError):
+                requests.get(f"http://127.0.0.1:{server.port}/healthz", timeout=5)
+            url = f"https://127.0.0.1:{server.port}/readyz"
+            assert requests.get(url, verify=str(former), timeout=20).status_code == 200
 
 
 @pytest.mark.osb("AUTH-4")
