@@ -58,7 +58,6 @@ class Membership:
         self._follower: Follower | None = None
         self._living: frozenset[str] = frozenset()
         self._lonely_since = 0.0
-        self._alone_from = 0
         self._strays = False
 
     @property
@@ -216,11 +215,11 @@ class Membership:
         self._lonely_since = self._lonely_since or now
         if now - self._lonely_since >= LONELY:
             self._lonely_since = now
-            self._alone_from = self.replica.take() or 0
+            self.replica.take()
 
     def _settle_down(self) -> None:
         """Be alone, once all is known that others wrote before the store became this one's own."""
-        if not self.replica.alone and self.store.revision >= self._alone_from:
+        if not self.replica.alone and self.store.revision >= self.replica.owns_from:
             self.replica.alone = True
             self._stop_following()
             log.info("No other replica is there")

@@ -113,6 +113,11 @@ class Replica:
         return self._owner > 0
 
     @property
+    def owns_from(self) -> int:
+        """The revision from which on nobody else has changed anything; 0 if it does not own."""
+        return self._owner
+
+    @property
     def others(self) -> set[str]:
         """Who else lives."""
         return self.registrations.keys() - {self.id}
@@ -195,6 +200,9 @@ class Replica:
             raise SupersededError
         if self.owns and (owner is None or owner.revision != self._owner):
             raise DeregisteredError("the store is not its own any more")
+        if owner is not None and owner.value == self.id.encode():
+            # Perhaps it was taken by a write whose answer was lost.
+            self._owner = owner.revision
         self._interrupted = False
 
     def guards(self) -> tuple[Guard, ...]:
@@ -225,16 +233,13 @@ class Replica:
         session.update(msgspec.json.encode(registration), timeout=self._timeout)
         self._registration = registration
 
-    def take(self) -> int | None:
-        """Make the store this process's own, once nobody else is there.
-
-        Returns the revision from which on nobody else changes anything, None if somebody was
-        faster.
+    def take(self) -> None:
+        """Make the store this process's own, once nobody else is there and nobody is faster.
 
         Raises:
-            EtcdError: etcd does not answer, or may have done it.
+            EtcdError: etcd does not answer, or may have done it: the next look shows.
         """
-        return self._take(None)
+        self._take(None)
 
     def share(self) -> None:
         """Let others change things as well.
@@ -297,10 +302,10 @@ class Replica:
         self._lost = reason
         self._on_change()
 
-    def _take(self, former: KeyValue | None) -> int | None:
+    def _take(self, former: KeyValue | None) -> None:
         session = self._session
         if session is None:
-            return None
+            return
         entry = Entry(
             keys.OWNER,
             self.id.encode(),
@@ -312,10 +317,8 @@ class Replica:
             [entry], timeout=self._timeout, clock=keys.CLOCK, fence=session.fence
         )
         (outcome,) = done.outcomes
-        if not isinstance(outcome, Committed):
-            return None
-        self._owner = outcome.revision
-        return done.revision
+        if isinstance(outcome, Committed):
+            self._owner = outcome.revision
 
     def _registrations(self) -> dict[str, Registration]:
         """Read who lives; end the registrations of those on this machine that are seen not to.

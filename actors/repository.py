@@ -268,7 +268,7 @@ class Repository:
 
     def applied(self, done: Commit) -> None:
         """Take note that a batch has been taken in: if nobody wrote in between, all is known."""
-        if self._replica.owns or done.before <= self.revision:
+        if self._replica.alone or done.before <= self.revision:
             self.revision = max(self.revision, done.revision)
 
     def followed(self, revision: int) -> None:

@@ -118,58 +118,31 @@ class Player:
         """Answer a request, and let it take effect."""
         if asked.kind in CHANGES:
             return self._change(asked)
-        record = self._record(asked.binding)
-        if record is None:
-            return Told(404, "NotFound")
-        if asked.kind == "last_operation":
-            return Told(200, state=str(record.operation.state))
-        try:
-            check_there(record, "it")
-        except OsbError as ex:
-            return Told(ex.status, str(ex.body["error"]))
-        if isinstance(record, Binding):
-            return Told(200, credentials=_credentials(record))
-        return Told(
-            200, plan=record.plan_id, parameters=sorted_parameters(record.private.parameters)
-        )
+        return answered_by(self._record(asked.binding), asked)
 
     def _change(self, asked: Asked) -> Told:
         self._count += 1
-        fields: dict[str, Any] = {
-            "instance_id": "i",
-            "service_id": "s",
-            "plan_id": asked.plan,
-            "operation_id": f"op-{self._count}",
-            "duration": 100.0,
-        }
-        parameters = dict.fromkeys((name for name, _ in asked.parameters), 1)
         binding = self.bindings.get(asked.binding)
-        match asked.kind:
-            case "provision":
-                fields |= {"organization_guid": "o", "space_guid": asked.identity}
-                command = Provision(**fields, parameters=parameters)
+        # Platforms name the plan that there is.
+        thing = binding if asked.binding else self.instance
+        command = command_for(
+            asked, f"op-{self._count}", "s", thing.plan_id if thing is not None else "plan-1"
+        )
+        match command:
+            case Provision():
                 decision = transitions.provision(self.instance, command, NOW)
-            case "update":
-                fields |= {"may_change_plan": True, "may_change_parameters": True}
-                change = Update(**fields, parameters=parameters)
-                decision = transitions.update(self.instance, change, NOW)
-            case "deprovision":
-                # Platforms name the plan that the instance has.
-                fields["plan_id"] = self.instance.plan_id if self.instance else ""
-                decision = transitions.deprovision(
-                    self.instance, self.bindings.values(), Deprovision(**fields), NOW
-                )
-            case "bind":
-                scope = {"app_guid": asked.identity}
-                bind = Bind(**fields, binding_id=asked.binding, bind_resource=scope)
-                decision = transitions.bind(self.instance, binding, None, bind, NOW)
-            case _:
-                fields["plan_id"] = binding.plan_id if binding else ""
-                unbind = Unbind(**fields, binding_id=asked.binding)
-                decision = transitions.unbind(self.instance, binding, unbind, NOW)
+            case Update():
+                decision = transitions.update(self.instance, command, NOW)
+            case Deprovision():
+                bindings = self.bindings.values()
+                decision = transitions.deprovision(self.instance, bindings, command, NOW)
+            case Bind():
+                decision = transitions.bind(self.instance, binding, None, command, NOW)
+            case Unbind():
+                decision = transitions.unbind(self.instance, binding, command, NOW)
         if decision.record is not None:
             self._store(decision.record)
-        return _told(decision.answer)
+        return told_of(decision.answer)
 
     def _record(self, binding: str) -> Record | None:
         return self.bindings.get(binding) if binding else self.instance
@@ -203,7 +176,52 @@ def asked_by(step: Step) -> Asked:
             return Asked(step.kind, step.binding)
 
 
-def _told(answer: Answer) -> Told:
+def command_for(
+    asked: Asked, operation_id: str, service_id: str, plan_id: str
+) -> Provision | Update | Deprovision | Bind | Unbind:
+    """Return the command that a change asks for; `plan_id` is what a deletion names."""
+    fields: dict[str, Any] = {
+        "instance_id": "i",
+        "service_id": service_id,
+        "plan_id": asked.plan,
+        "operation_id": operation_id,
+        "duration": 100_000.0,
+        "accepts_incomplete": True,
+    }
+    parameters = dict.fromkeys((name for name, _ in asked.parameters), 1)
+    match asked.kind:
+        case "provision":
+            fields |= {"organization_guid": "o", "space_guid": asked.identity}
+            return Provision(**fields, parameters=parameters)
+        case "update":
+            fields |= {"may_change_plan": True, "may_change_parameters": True}
+            return Update(**fields, parameters=parameters)
+        case "deprovision":
+            return Deprovision(**{**fields, "plan_id": plan_id})
+        case "bind":
+            scope = {"app_guid": asked.identity}
+            return Bind(**fields, binding_id=asked.binding, bind_resource=scope)
+        case _:
+            return Unbind(**{**fields, "plan_id": plan_id}, binding_id=asked.binding)
+
+
+def answered_by(record: Record | None, asked: Asked) -> Told:
+    """Return the answer to a question about a record."""
+    if record is None:
+        return Told(404, "NotFound")
+    if asked.kind == "last_operation":
+        return Told(200, state=str(record.operation.state))
+    try:
+        check_there(record, "it")
+    except OsbError as ex:
+        return Told(ex.status, str(ex.body["error"]))
+    if isinstance(record, Binding):
+        return Told(200, credentials=_credentials(record))
+    return Told(200, plan=record.plan_id, parameters=sorted_parameters(record.private.parameters))
+
+
+def told_of(answer: Answer) -> Told:
+    """Return what the platform is told of the answer to a command."""
     record = answer.record
     if answer.verdict in REFUSALS:
         status, error, _ = REFUSALS[answer.verdict]

@@ -285,6 +285,9 @@ def _bind(state: State, asked: Asked, told: Told | None) -> Outcomes:
         same = (binding.identity, binding.parameters) == (asked.identity, asked.parameters)
         same &= asked.plan in (instance.plan, binding.plan)
         yield from _repeated(state, binding, asked, told, same=same)
+        if instance.running:
+            # Who has just changed the instance may not have heard of the binding yet.
+            yield 422, CONCURRENCY, state
         if not same or binding.state != FAILED or binding.created:
             return
     elif asked.plan != instance.plan:
