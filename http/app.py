@@ -12,7 +12,7 @@ import falcon
 import falcon.asgi
 
 from alibroker.actors.quarantine import Quarantine
-from alibroker.actors.settings import EngineSettings, SettingsError, read_settings
+from alibroker.actors.settings import EngineSettings, SettingsError, read_settings, variable
 from alibroker.actors.system import BrokerSystem
 from alibroker.brokers.catalog import CatalogError
 from alibroker.brokers.loading import PluginError, load_brokers
@@ -178,7 +178,7 @@ async def _never() -> bool:
 
 def _load(engine: EngineSettings, embedded: str | None, quarantine: Quarantine) -> BrokerSystem:
     loaded = load_brokers(
-        os.environ,
+        {**os.environ, variable("data_dir"): str(engine.data_dir)},
         strict=engine.strict_plugins,
         timeout=engine.load_timeout,
         attempt=quarantine.load,

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from aliyunsdkcore.acs_exception.exceptions import ServerException
@@ -25,6 +26,7 @@ from alibroker.brokers.alibabacloud.errors import CloudError, Kind, cloud_error,
 from alibroker.brokers.alibabacloud.infrastructure import STS
 from alibroker.brokers.alibabacloud.product import Product
 from alibroker.brokers.alibabacloud.rates import RateLimitedError, RateLimiter
+from alibroker.brokers.alibabacloud.remembered import Remembered
 from alibroker.brokers.alibabacloud.transcript import Transcript, shape
 
 CONNECT_TIMEOUT: Final = 5
@@ -50,8 +52,14 @@ class CloudClient:
         credentials: CredentialsProvider,
         limiter: RateLimiter,
         endpoint: str | None = None,
+        directory: Path | None = None,
     ) -> None:
-        """Prepare a client; `endpoint`, a URL, stands in for the endpoint of every product."""
+        """Prepare a client.
+
+        `endpoint`, a URL, stands in for the endpoint of every product; in `directory` is kept what
+        need not be asked again.
+        """
+        self._remembered = Remembered(directory)
         self.region = region
         self.endpoint = endpoint
         self.credentials = credentials
@@ -76,6 +84,7 @@ class CloudClient:
         """Return the id of the account that the credentials belong to.
 
         The cloud is asked once for each key: at first, and when temporary ones have been renewed.
+        Whose a lasting one is never changes, and is remembered.
 
         Raises:
             CloudError: The cloud did not say, so nothing is known.
@@ -84,19 +93,26 @@ class CloudClient:
             credentials = self._credentials(STS, "GetCallerIdentity")
             if self._account is not None and self._account[0] is credentials:
                 return self._account[1]
+            lasting = credentials.expires_at is None and not credentials.security_token
+            key_id = credentials.access_key_id
+            if lasting and (account := self._remembered.account_of(key_id)):
+                self._account = (credentials, account)
+                return account
             if self._account_failure is not None:
                 since, failure = self._account_failure
                 if time.monotonic() - since < _SAME_FAILURE:
                     raise failure
             try:
-                account = self.caller_identity().get("AccountId")
-                if not isinstance(account, str) or not account:
+                found = self.caller_identity().get("AccountId")
+                if not isinstance(found, str) or not found:
                     raise lost("GetCallerIdentity", TypeError())
             except CloudError as error:
                 self._account_failure = (time.monotonic(), error)
                 raise
-            self._account, self._account_failure = (credentials, account), None
-            return account
+            self._account, self._account_failure = (credentials, found), None
+            if lasting:
+                self._remembered.remember(key_id, found)
+            return found
 
     def ask(
         self,

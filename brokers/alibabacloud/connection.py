@@ -40,6 +40,7 @@ def connect(environment: Mapping[str, str]) -> tuple[CloudSettings, CloudClient]
                     environment, region=settings.region, endpoint=settings.endpoint
                 ),
                 limiter=RateLimiter(settings.rates),
+                directory=settings.directory,
             )
             _clients[key] = client
         return settings, client

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -35,6 +36,8 @@ class CloudSettings:
     vswitch_id: str
     zone_id: str
     rates: Rates = field(repr=False)
+    directory: Path | None = None
+    """Where what need not be asked again is kept; None: nowhere."""
 
 
 def read_settings(environment: Mapping[str, str]) -> CloudSettings:
@@ -53,6 +56,7 @@ def read_settings(environment: Mapping[str, str]) -> CloudSettings:
         rates = parse_rates(environment.get("ALIBROKER_CLOUD_RATE", ""))
     except RatesError as error:
         raise SettingsError(f"ALIBROKER_CLOUD_RATE: {error}") from error
+    directory = environment.get("ALIBROKER_DATA_DIR", "")
     return CloudSettings(
         region=region,
         endpoint=_endpoint(environment.get("ALIBROKER_CLOUD_ENDPOINT", "")),
@@ -63,6 +67,7 @@ def read_settings(environment: Mapping[str, str]) -> CloudSettings:
         vswitch_id=environment.get("ALIBROKER_VSWITCH_ID", ""),
         zone_id=environment.get("ALIBROKER_ZONE_ID", ""),
         rates=rates,
+        directory=Path(directory) if directory else None,
     )
 
 

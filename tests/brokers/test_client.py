@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from aliyunsdkrds.request.v20140815.CreateAccountRequest import CreateAccountRequest
@@ -193,6 +194,26 @@ def test_an_odd_answer_of_oss_becomes_a_typed_error_too(
         buckets.call("GetBucketInfo", bucket.get_bucket_info)
     assert failure.value.kind is kind
     buckets.close()
+
+
+@pytest.mark.parametrize(("token", "asked"), [("", 1), ("temporary", 2)])
+def test_whose_a_lasting_key_is_need_not_be_asked_again(
+    server: Canned, tmp_path: Path, token: str, asked: int
+) -> None:
+    """A start at which the cloud does not answer would have to wait with everything."""
+    server.body = b'{"RequestId": "1", "AccountId": "1234"}'
+    for _ in range(2):
+        client = CloudClient(
+            region="cn-hangzhou",
+            endpoint=server.url,
+            credentials=CredentialsProvider(Fixed(Credentials("key-id", "secret", token))),
+            limiter=RateLimiter(parse_rates("")),
+            directory=tmp_path,
+        )
+        assert client.account() == "1234"
+        client.close()
+    assert len(server.requests) == asked
+    assert b"key-id" not in b"".join(one.read_bytes() for one in tmp_path.iterdir())
 
 
 def test_nothing_is_sent_any_more_by_who_was_taken_for_dead(

@@ -7,12 +7,15 @@ those of tests/system/test_crashes.py; the others are crashed here. `pytest -s` 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from waiting import eventually
 from walks import CALLS
 from world import OSS, POSTGRES, RDS, World, new_id
+
+from alibroker.brokers.alibabacloud.remembered import FILE
 
 LIFE = ["provision", "update", "bind", "unbind", "deprovision"]
 # What is counted of each; all else on PostgreSQL is as with MySQL.
@@ -88,6 +91,7 @@ def life(service: str) -> list[str]:
 def fresh_worker(world: World) -> None:
     """Start the worker anew, so that it has asked for nothing yet."""
     before = world.worker().pid
+    (Path(world.settings["ALIBROKER_DATA_DIR"]) / FILE).unlink(missing_ok=True)
     world.kill_worker()
     eventually(lambda: world.worker().pid != before)
     world.broker.wait_until_ready()
