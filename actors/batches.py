@@ -30,7 +30,7 @@ from alibroker.lifecycle import progress
 from alibroker.lifecycle.claims import Claim, Claims
 from alibroker.lifecycle.commands import Answer, Deprovision, Verdict
 from alibroker.lifecycle.deadlines import Deadlines
-from alibroker.lifecycle.ownership import given_away, owned, taken_over
+from alibroker.lifecycle.ownership import owned, taken_over
 from alibroker.lifecycle.records import Key, Record
 from alibroker.lifecycle.view import View
 
@@ -204,7 +204,9 @@ class Batches:
             return self._write(item, item.key, taken_over(record, self._replica.id, time.time()))
         if operation.replica != self._replica.id:
             return None
-        given = given_away(record, item.replica, time.time(), idle=item.idle)
+        given = taken_over(record, item.replica, time.time())
+        if item.idle:
+            given = replace(given, unanswered_at=record.unanswered_at)
         return self._write(item, item.key, given)
 
     def _is_ours(self, record: Record) -> bool:

@@ -53,8 +53,8 @@ class Pool:
 
     def free(self, key: Key, worker: str) -> None:
         """Take back a worker that has finished with a record."""
-        holder, _ = self.running.get(key, ("", None))
-        if holder != worker:
+        # What is given up without being run has no worker.
+        if key not in self.running or self.running[key][0] != worker:
             return
         del self.running[key]
         self.idle.append(worker)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Final
 
 from alibroker.actors.actor import Address
 from alibroker.actors.calls import Call
@@ -17,10 +16,6 @@ from alibroker.lifecycle.records import Key
 from alibroker.lifecycle.view import View
 
 log = logging.getLogger(__name__)
-
-
-SUSPICIOUS: Final = 2
-"""Replicas that have died one after the other with a step: with one, most are innocent."""
 
 
 class Isolation:
@@ -70,8 +65,6 @@ class Isolation:
         if record is None:
             return None
         operation = record.operation
-        if operation.takeovers >= SUSPICIOUS:
-            return Suspect(operation.takeovers, operation.due_at)
         what = UNDO[operation.kind] if operation.undoing else operation.kind
         return self._quarantine.get(Call(due.broker, what, due.key, due.operation_id).name)
 

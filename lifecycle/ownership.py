@@ -74,19 +74,6 @@ def taken_over(record: R, replica: str, now: float) -> R:
     """
     operation = record.operation
     unanswered_at = record.unanswered_at if operation.removing else now
-    taken = replace(operation, replica=replica)
-    if operation.due_at <= now:
-        # It was running, or soon to run: after some such deaths it may be what has brought them.
-        taken = replace(taken, takeovers=operation.takeovers + 1, due_at=now)
-    return replace(record, operation=taken, unanswered_at=unanswered_at)
-
-
-def given_away(record: R, replica: str, now: float, *, idle: bool) -> R:
-    """Return the record with its operation in the hands of another replica, by the will of its own.
-
-    With `idle` none of its steps is running.
-    """
-    given = taken_over(record, replica, now)
-    unanswered_at = record.unanswered_at if idle else given.unanswered_at
-    operation = replace(record.operation, replica=replica)
-    return replace(given, operation=operation, unanswered_at=unanswered_at)
+    return replace(
+        record, operation=replace(operation, replica=replica), unanswered_at=unanswered_at
+    )

@@ -50,9 +50,7 @@ def advance(record: R, report: Report, now: float) -> R | None:
     due = operation.in_progress and operation.id == report.operation_id
     if not due or report.step != operation.step:
         return absorbed(record, report, now)
-    taken = replace(
-        operation, step=operation.step + 1, tries=0, takeovers=0, due_at=now, poll_after=0.0
-    )
+    taken = replace(operation, step=operation.step + 1, tries=0, due_at=now, poll_after=0.0)
     match result:
         case Again():
             tries = operation.tries + 1

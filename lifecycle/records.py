@@ -65,8 +65,6 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The operation has ended by then."""
     replica: str = ""
     """Which of the broker's processes works on it; the others leave it alone."""
-    takeovers: int = 0
-    """How many of them in a row have died while the step that is due was theirs to run."""
     requested_by: str = ""
     """The originating identity, as `platform user`; empty if the platform sent none."""
     adopting: bool = False

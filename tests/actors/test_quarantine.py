@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from alibroker.actors import quarantine as module
+from alibroker.actors.actor import Address
+from alibroker.actors.dispatcher import Pool
 from alibroker.actors.quarantine import MOST_DEATHS, Quarantine, Suspect, not_now
 from alibroker.brokers.api import TryAgainError
 from alibroker.brokers.contract import ContractError
+from alibroker.lifecycle.records import Key
 
 NEVER_LEFT: list[Any] = []
 
@@ -119,3 +122,9 @@ def test_notes_that_cannot_be_read_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "suspects.json").write_text("[1")
     (tmp_path / "1-x.notes").write_bytes(b"no text\n")
     assert not Quarantine(tmp_path).suspects()
+
+
+def test_what_is_given_up_without_being_run_frees_no_worker() -> None:
+    pool = Pool([Address("w")])
+    pool.free(Key("i"), "")
+    assert list(pool.idle) == ["w"]

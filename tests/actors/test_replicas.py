@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
 import pytest
 from commands import ask, common, ended, provision
 from drawers import Drawer, DrawerBroker
@@ -28,7 +27,7 @@ from alibroker.lifecycle.commands import (
     Unbind,
     Verdict,
 )
-from alibroker.lifecycle.records import Key, Operation, Outline, Status
+from alibroker.lifecycle.records import Key, Status
 
 MakeReplica = Callable[..., BrokerSystem]
 
@@ -183,30 +182,6 @@ def test_nobody_writes_in_the_name_of_the_dead(
     drawer.hold.set()
     assert ended(other, "i1").status is Status.READY
     assert list(drawer.things) == ["i1"]
-
-
-def test_what_one_replica_after_the_other_dies_of_is_given_up(
-    pair: tuple[BrokerSystem, BrokerSystem], etcd: Etcd, drawer: Drawer
-) -> None:
-    """I12: a step that kills its process must not go round until none is left."""
-    drawer.hold.clear()
-    ask(pair[0], provision("poison"))
-    eventually(lambda: drawer.things)
-
-    def operation() -> Operation:
-        (found,) = etcd.read([keys.instance_key("poison")], timeout=2)
-        assert found is not None
-        return msgspec.json.decode(found.value, type=Outline).operation
-
-    for deaths in range(1, 5):
-        worker = eventually(lambda: [x for x in pair if x.replica.id == operation().replica])
-        etcd.revoke(lease_of(etcd, worker[0]), timeout=2)
-        eventually(lambda: operation().takeovers == deaths or operation().undoing)  # noqa: B023
-        eventually(lambda: not any(one.problems() for one in pair))
-    # Of the dead nothing more is heard.
-    eventually(lambda: operation().undoing or not operation().in_progress)
-    drawer.hold.set()
-    assert "died 4 times" in ended(up_to_date(pair[1]), "poison").operation.description
 
 
 def test_an_instance_is_not_deleted_under_a_binding_that_another_has_just_made(

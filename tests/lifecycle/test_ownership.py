@@ -7,16 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from alibroker.brokers.api import InProgress, OperationKind
-from alibroker.lifecycle.commands import Report
-from alibroker.lifecycle.ownership import (
-    chosen,
-    chosen_for,
-    given_away,
-    owned,
-    taken_over,
-)
-from alibroker.lifecycle.progress import advance
+from alibroker.brokers.api import OperationKind
+from alibroker.lifecycle.ownership import chosen, chosen_for, owned, taken_over
 from alibroker.lifecycle.records import Instance, Key, Operation
 
 NAMES = st.sets(st.text(min_size=1), min_size=1, max_size=6)
@@ -69,26 +61,3 @@ def test_a_step_of_the_dead_may_have_left_a_request_on_its_way(
 ) -> None:
     taken = taken_over(instance(kind, replica="dead"), "b", 5.0)
     assert (taken.operation.replica, taken.unanswered_at) == ("b", at)
-
-
-def test_who_dies_with_a_step_is_counted_until_it_gets_on() -> None:
-    record = instance(replica="a")
-    for deaths in (1, 2, 3):
-        record = taken_over(record, str(deaths), 5.0)
-        assert record.operation.takeovers == deaths
-    report = Report(key=Key("i"), operation_id="o", step=0, result=InProgress(description="."))
-    advanced = advance(record, report, 6.0)
-    assert advanced is not None
-    assert advanced.operation.takeovers == 0
-
-
-def test_who_dies_while_an_operation_waits_for_the_cloud_had_no_part_in_it() -> None:
-    assert taken_over(instance(due_at=9.0), "b", 5.0).operation.takeovers == 0
-
-
-@pytest.mark.parametrize("idle", [True, False])
-def test_what_is_given_away_is_nobodys_fault(*, idle: bool) -> None:
-    given = given_away(instance(replica="a"), "b", 5.0, idle=idle)
-    assert given.operation.takeovers == 0
-    assert given.operation.replica == "b"
-    assert given.unanswered_at == (0.0 if idle else 5.0)
