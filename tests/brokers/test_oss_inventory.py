@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import oss2
 import pytest
+from oss_findings import adopt, inventory, opened
 
 from alibroker.brokers.alibabacloud.naming import tag_value
-from alibroker.brokers.api import Failed, Found, Inventory, OperationKind, Succeeded, TryAgainError
+from alibroker.brokers.api import Failed, Inventory, OperationKind, Succeeded, TryAgainError
 from alibroker.brokers.driver import Driver, Operation
 
 if TYPE_CHECKING:
@@ -22,32 +23,6 @@ if TYPE_CHECKING:
 SERVICE = "oss-997b8372-8dac-40ac-ae65-758b4a502222"
 DEFAULT = "oss-edc2badc-d93b-4d9c-9d8e-da2f1c8c2221"
 SELF_DEFINE = "oss-edc2badc-d93b-4d9c-9d8e-da2f1c8c2222"
-
-
-def inventory(driver: Driver) -> dict[str, list[Found]]:
-    """Return what is found, by kind."""
-    assert isinstance(driver.broker, Inventory)
-    found: dict[str, list[Found]] = {"OSS bucket": [], "RAM user": [], "RAM policy": []}
-    for one in driver.broker.inventory():
-        found[one.kind].append(one)
-    return found
-
-
-def adopt(driver: Driver, found: Found) -> None:
-    """Make a record of what was found, as the engine does."""
-    if not found.binding_id:
-        driver.ordered(found.instance_id, found.plan_id, **found.parameters)
-        record = driver.instances[found.instance_id]
-    else:
-        driver.binding(found.instance_id, found.binding_id, **found.parameters)
-        record = driver.bindings[found.instance_id, found.binding_id]
-    record.resource = msgspec.json.encode(found.resource)
-
-
-def opened(credentials: Any) -> oss2.Bucket:
-    auth = oss2.AuthV4(credentials["access_key_id"], credentials["secret_access_key"])
-    url, region = credentials["endpoint"], credentials["region"]
-    return oss2.Bucket(auth, url, credentials["bucket"], region=region)
 
 
 @pytest.fixture(autouse=True)
