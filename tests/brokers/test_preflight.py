@@ -175,6 +175,18 @@ def test_a_plan_that_another_zone_has_is_well(
     assert "in cn-hangzhou-i" in found["RDS: plan alibaba-cloud-rds-mysqldb rds-self-define"].detail
 
 
+@pytest.mark.parametrize("zone", ["", "cn-hangzhou-h"])
+def test_what_an_instance_costs_is_asked_for_where_it_will_be(
+    environment: dict[str, str], zone: str
+) -> None:
+    broker = create_rds_broker(environment | {"ALIBROKER_ZONE_ID": zone})
+    assert isinstance(broker, Preflight)
+    price = broker.price(broker.offerings()[0].plans[0].id)
+    assert price is not None
+    assert price.amount > 0
+    broker.close()
+
+
 def test_no_call_is_lost_to_a_limit_of_calls(environment: dict[str, str], sandbox: Sandbox) -> None:
     sandbox.fault("CreateDBInstance", "error", code="Throttling.User", status=400)
     sandbox.fault("DeleteAccount", "error", code="Throttling.User", status=400)
