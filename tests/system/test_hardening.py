@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import resource
 import socket
 import statistics
 import time
@@ -329,6 +330,17 @@ def test_who_leaves_does_not_stop_what_was_asked_for(server: DrawerServer) -> No
         eventually(lambda fetched=fetched: answered(server, fetched).status == 200)
 
 
+@pytest.fixture
+def _many_files() -> Iterator[None]:
+    """Let this process have more files open than the 1,024 that are usual."""
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096 if most == resource.RLIM_INFINITY else min(4096, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before, wanted), most))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
+
+
+@pytest.mark.usefixtures("_many_files")
 def test_a_thousand_idle_connections_hold_nobody_up(server: DrawerServer) -> None:
     with ExitStack() as stack:
         wires = [stack.enter_context(Wire(server.port)) for _ in range(1000)]
